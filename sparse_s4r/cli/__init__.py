@@ -1,0 +1,1 @@
+"""The s4r command: one thin module per sub-command."""

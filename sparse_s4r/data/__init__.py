@@ -1,0 +1,1 @@
+"""Readers, the scene format on disk and rooms of our own."""

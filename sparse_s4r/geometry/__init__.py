@@ -1,0 +1,1 @@
+"""Voxel keys and look-up, interpolation, fusion, observation state and meshes."""

@@ -1,0 +1,1 @@
+"""Masked 2D and 3D terms and their weighted sum."""

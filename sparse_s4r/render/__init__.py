@@ -1,0 +1,1 @@
+"""Rays, search and the differentiable raycaster."""

@@ -1,0 +1,1 @@
+"""The 2D segmenter interface and its adapters."""

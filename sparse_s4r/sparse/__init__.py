@@ -1,0 +1,1 @@
+"""Sparse tensors, their engines and the layers that own weights."""
