@@ -84,7 +84,8 @@ class Camera:
         rows, columns = torch.meshgrid(row, column, indexing="ij")
         pixels = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1)
         to_world = self.camera_to_world[:3, :3] @ torch.linalg.inv(like)
-        return pixels @ to_world.T
+        directions: Tensor = pixels @ to_world.T
+        return directions
 
     def unproject(self, depth: Tensor) -> Tensor:
         """World points (height, width, 3) in metres of a z-depth image (height, width) in metres."""
