@@ -7,7 +7,9 @@ SHELL := /bin/bash
 # The first of these that the pinned packages have builds for (open3d 0.19 stops at Python 3.12).
 PYTHONS := python3 python3.12 python3.11 python3.10
 IN_RANGE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
-PYTHON ?= $(shell for p in $(PYTHONS); do $$p -c '$(IN_RANGE)' 2>/dev/null && echo $$p && break; done)
+ifndef PYTHON
+PYTHON := $(shell for p in $(PYTHONS); do $$p -c '$(IN_RANGE)' 2>/dev/null && echo $$p && break; done)
+endif
 # Where torch comes from, when not from pip's own index; see docs/installation.md.
 TORCH_INDEX ?=
 VENV := .venv/bin
@@ -16,7 +18,8 @@ export PYTHONUNBUFFERED := 1
 .PHONY: help install demo test minkowski clean
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1 :/' | column -t -s:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' \
+	  | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 install: ## make .venv and install everything into it (does nothing when that is done)
 	@if ! $(or $(PYTHON),false) -c '$(IN_RANGE)' 2>/dev/null; then

@@ -68,7 +68,7 @@ def _say(text: str) -> None:
 def _install(python: Path, what: str, arguments: list[str]) -> None:
     started = time.monotonic()
     _say(f"  installing {what} ...")
-    quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
+    quiet = ["-qq", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
     environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
     result = subprocess.run(
         [python, "-m", "pip", "install", *quiet, *arguments], cwd=ROOT, env=environment, check=False
