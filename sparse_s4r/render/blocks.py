@@ -1,0 +1,143 @@
+"""Sparse index of voxels: regions of 16^3 blocks of 8^3 voxels, so that empty space is crossed in big steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparse_s4r.structures import BLOCK
+
+BLOCK_BITS = 3
+REGION_BITS = 4
+BLOCK_VOXELS = BLOCK**3
+REGION_BLOCKS = 1 << (3 * REGION_BITS)
+REGION = BLOCK << REGION_BITS
+# 2**24 regions of 2.56 m (at 2 cm) are a cube of 650 m: 64 MB of table. More than that is a stray coordinate.
+MAX_REGIONS = 1 << 24
+# The eight corners of a cell in the order of their bits, x slowest.
+CORNERS = tuple((x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1))
+
+
+@dataclass(frozen=True)
+class BlockIndex:
+    """From voxel coordinates to rows; memory grows with the occupied blocks, not with the box.
+
+    Coordinates in it are local: voxel coordinates minus ``lower``.
+
+    Attributes:
+        lower: (3,) int64 voxel coordinates of the corner of region 0, multiples of ``REGION``.
+        shape: Regions per axis.
+        size: (3,) int64, upper bound (exclusive) of the local voxel coordinates.
+        regions: (product of shape,) int32 number of an occupied region, -1 for an empty one.
+        blocks: (occupied regions * 4096,) int32 number of an occupied block, -1 for an empty one.
+        neighbors: (B, 8) int32 blocks at +0/+1 per axis, in the order of ``CORNERS``; B where there is none.
+        rows: ((B + 1) * 512,) int32 row per voxel, -1 where absent; the last block is empty and stands for all such.
+    """
+
+    lower: Tensor
+    shape: tuple[int, int, int]
+    size: Tensor
+    regions: Tensor
+    blocks: Tensor
+    neighbors: Tensor
+    rows: Tensor
+
+    def find_blocks(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers of the occupied blocks and regions, (P,) int64 each, at block coordinates ``block`` (P, 3).
+
+        Either is -1 where the block, or its whole region, is empty.
+        """
+        shape = torch.tensor(self.shape, device=block.device)
+        region = block >> REGION_BITS
+        inside = ((region >= 0) & (region < shape)).all(dim=1)
+        region = region.clamp(min=0).minimum(shape - 1)
+        number = torch.where(inside, self.regions[_flatten(region, self.shape)].long(), -1)
+        within = _flatten_bits(block & ((1 << REGION_BITS) - 1), REGION_BITS)
+        found = self.blocks[number.clamp(min=0) * REGION_BLOCKS + within].long()
+        return torch.where(number >= 0, found, -1), number
+
+    def corner_slots(self, block: Tensor, voxel: Tensor) -> Tensor:
+        """Places (P, 8) int64 in ``rows`` of the corners of the cells that start at ``voxel`` (P, 3).
+
+        Args:
+            block: (P,) int64 number of the occupied block of ``voxel``.
+            voxel: (P, 3) int64 local coordinates.
+        """
+        offsets = torch.tensor(CORNERS, device=voxel.device)
+        corner = (voxel & (BLOCK - 1)).unsqueeze(1) + offsets
+        neighbor = self.neighbors[block.unsqueeze(1), _flatten_bits(corner >> BLOCK_BITS, 1)].long()
+        return neighbor * BLOCK_VOXELS + _flatten_bits(corner & (BLOCK - 1), BLOCK_BITS)
+
+
+def index_blocks(coordinates: Tensor) -> BlockIndex:
+    """Index voxels.
+
+    Args:
+        coordinates: (N, 3) int64, N > 0, unique.
+
+    Raises:
+        ValueError: A voxel stands twice, or the voxels span more than ``MAX_REGIONS`` regions.
+    """
+    low, high = coordinates.amin(dim=0), coordinates.amax(dim=0)
+    lower = low.div(REGION, rounding_mode="floor") * REGION
+    size = high - lower + 1
+    shape = _region_shape(size)
+    local = coordinates - lower
+    region = _flatten(local >> (BLOCK_BITS + REGION_BITS), shape)
+    regions, region_count = _number(region, shape[0] * shape[1] * shape[2])
+    within = _flatten_bits((local >> BLOCK_BITS) & ((1 << REGION_BITS) - 1), REGION_BITS)
+    block = regions[region].long() * REGION_BLOCKS + within
+    blocks, block_count = _number(block, region_count * REGION_BLOCKS)
+    slot = blocks[block].long() * BLOCK_VOXELS + _flatten_bits(local & (BLOCK - 1), BLOCK_BITS)
+    rows = torch.full(((block_count + 1) * BLOCK_VOXELS,), -1, dtype=torch.int32, device=coordinates.device)
+    rows[slot] = torch.arange(len(coordinates), dtype=torch.int32, device=coordinates.device)
+    stored = int((rows >= 0).sum())
+    if stored != len(coordinates):
+        raise ValueError(
+            f"coordinates: expected unique voxels, got {len(coordinates) - stored} repeated of {len(coordinates)}; "
+            "remove repeats with torch.unique(dim=0)"
+        )
+    bare = BlockIndex(lower, shape, size, regions, blocks, torch.empty(0, 8, dtype=torch.int32), rows)
+    return BlockIndex(lower, shape, size, regions, blocks, _neighbors(bare, block_count), rows)
+
+
+def _neighbors(index: BlockIndex, block_count: int) -> Tensor:
+    """The (B, 8) table of ``BlockIndex.neighbors``."""
+    ids = (index.blocks >= 0).nonzero().squeeze(1)
+    region = (index.regions >= 0).nonzero().squeeze(1)[ids >> (3 * REGION_BITS)]
+    _, ny, nz = index.shape
+    corner = torch.stack([region // (ny * nz), region // nz % ny, region % nz], dim=1) << REGION_BITS
+    mask = (1 << REGION_BITS) - 1
+    within = torch.stack([ids >> (2 * REGION_BITS) & mask, ids >> REGION_BITS & mask, ids & mask], dim=1)
+    offsets = torch.tensor(CORNERS, device=ids.device)
+    around = (corner + within).unsqueeze(1) + offsets
+    found, _ = index.find_blocks(around.reshape(-1, 3))
+    return torch.where(found >= 0, found, block_count).to(torch.int32).view(block_count, 8)
+
+
+def _region_shape(size: Tensor) -> tuple[int, int, int]:
+    x, y, z = (-(-int(length) // REGION) for length in size)
+    if x * y * z > MAX_REGIONS:
+        raise ValueError(
+            f"coordinates: expected voxels within {MAX_REGIONS} regions of {REGION}^3, got a box of "
+            f"{size.tolist()} voxels; remove stray voxels or split the scene"
+        )
+    return x, y, z
+
+
+def _number(ids: Tensor, count: int) -> tuple[Tensor, int]:
+    """A table (count,) int32 that numbers the ``ids`` that occur in increasing order, -1 elsewhere; and how many."""
+    present = torch.zeros(count, dtype=torch.bool, device=ids.device)
+    present[ids] = True
+    numbers = present.cumsum(0, dtype=torch.int32)
+    return torch.where(present, numbers - 1, -1), int(numbers[-1])
+
+
+def _flatten(index: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    return (index[..., 0] * shape[1] + index[..., 1]) * shape[2] + index[..., 2]
+
+
+def _flatten_bits(index: Tensor, bits: int) -> Tensor:
+    return (index[..., 0] << (2 * bits)) | (index[..., 1] << bits) | index[..., 2]
