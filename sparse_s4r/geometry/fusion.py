@@ -144,9 +144,9 @@ def _read_band(volume: o3d.t.geometry.VoxelBlockGrid, grid: GridSpec) -> SparseT
     # Attributes have one row per slot of the table, used or not.
     rows = torch.from_numpy(table.active_buf_indices().numpy().astype(np.int64))
     blocks = torch.from_numpy(table.key_tensor().numpy())[rows].long()
-    # In one chain, so that only the slots in use are copied; Open3D stores a block with x fastest.
-    tsdf = torch.from_numpy(volume.attribute("tsdf").numpy())[rows].reshape(len(rows), -1)
-    weight = torch.from_numpy(volume.attribute("weight").numpy())[rows].reshape(len(rows), -1)
+    # Indexed at once, so that only the slots in use are copied; Open3D stores a block with x fastest.
+    tsdf = torch.from_numpy(volume.attribute("tsdf").numpy())[rows].reshape(len(rows), BLOCK**3)
+    weight = torch.from_numpy(volume.attribute("weight").numpy())[rows].reshape(len(rows), BLOCK**3)
     block, voxel = torch.nonzero((weight > 0) & (tsdf.abs() < BAND), as_tuple=True)
     local = torch.stack([voxel % BLOCK, voxel // BLOCK % BLOCK, voxel // BLOCK**2], dim=1)
     coordinates = blocks[block] * BLOCK + local

@@ -179,7 +179,7 @@ class _Lattice:
         self._seen = torch.zeros(len(self._points), dtype=torch.bool)
 
     def look(self, depth: Tensor, camera: Camera, margin: float) -> None:
-        for part, seen in zip(self._points.split(_CHUNK), self._seen.split(_CHUNK), strict=True):
+        for part, seen in zip(torch.split(self._points, _CHUNK), torch.split(self._seen, _CHUNK), strict=True):
             seen |= _free(part, depth, camera, margin)
 
     def blocks(self) -> Tensor:
@@ -204,7 +204,7 @@ class _Detail:
 
     def look(self, depth: Tensor, camera: Camera, margin: float) -> None:
         rows = self._in_frustum(camera, float(depth.max()) - margin)
-        for part in rows.split(max(1, _CHUNK // BLOCK**3)):
+        for part in torch.split(rows, max(1, _CHUNK // BLOCK**3)):
             points = (self._centers[part].unsqueeze(1) + self._offsets).reshape(-1, 3)
             self.states[part] |= _free(points, depth, camera, margin).reshape(len(part), -1)
 
