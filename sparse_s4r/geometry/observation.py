@@ -206,7 +206,7 @@ class _Detail:
         rows = self._in_frustum(camera, float(depth.max()) - margin)
         for part in torch.split(rows, max(1, _CHUNK // BLOCK**3)):
             points = (self._centers[part].unsqueeze(1) + self._offsets).reshape(-1, 3)
-            self.states[part] |= _free(points, depth, camera, margin).reshape(len(part), -1)
+            self.states[part] |= _free(points, depth, camera, margin).reshape(len(part), BLOCK**3)
 
     def _in_frustum(self, camera: Camera, far: float) -> Tensor:
         """Rows of the blocks whose bounding sphere meets the frustum up to z-depth ``far``."""

@@ -48,7 +48,7 @@ def test_slanted_plane_stays_within_half_a_pixel() -> None:
     view = camera()
     scan = fuse_frames([plane_frame(view, (0.3, -0.2, 1.0), 1.0)], GRID)
     centers = GRID.centers(scan.coordinates, dtype=torch.float64)
-    pixels, z = view.project(centers)
+    _, z = view.project(centers)
     # Depth along the voxel's own ray; the pixel taken is at most half a pixel away, and moves the depth by at most
     # that times the slope of the depth image.
     exact = z / (centers @ normal) - z
@@ -61,12 +61,13 @@ def test_slanted_plane_stays_within_half_a_pixel() -> None:
 def test_equals_brute_force() -> None:
     torch.manual_seed(0)
     frames = []
-    for index, (turn, shift) in enumerate([(0.1, (0.0, 0.0, 0.0)), (-0.15, (0.2, -0.05, 0.1))]):
+    for number, (turn, shift) in enumerate([(0.1, (0.0, 0.0, 0.0)), (-0.15, (0.2, -0.05, 0.1))]):
         frame = plane_frame(camera(turn=turn, shift=shift), (0.3, -0.2, 1.0), 1.1)
         depth = frame.depth + 0.02 * torch.randn_like(frame.depth)
         depth[torch.rand_like(depth) < 0.2] = 0.0
-        frames.append(RGBDFrame(str(index), frame.camera, torch.rand_like(frame.color), depth))
+        frames.append(RGBDFrame(str(number), frame.camera, torch.rand_like(frame.color), depth))
     scan = fuse_frames(iter(frames), GRID, depth_max=1.3)
+    assert scan.color is not None
     arrays = [as_arrays(frame) for frame in frames]
     rows = {tuple(c): i for i, c in enumerate(scan.coordinates.tolist())}
     differing = 0
@@ -89,7 +90,8 @@ def test_coordinates_are_sorted_and_types_are_single() -> None:
     assert scan.coordinates.tolist() == sorted(scan.coordinates.tolist())
     assert (scan.tsdf.dtype, scan.weight.dtype) == (torch.float32, torch.float32)
     assert scan.color is not None
-    assert 0.0 <= float(scan.color.min()) and float(scan.color.max()) <= 1.0
+    assert float(scan.color.min()) >= 0.0
+    assert float(scan.color.max()) <= 1.0
 
 
 def test_touched_blocks_hold_every_voxel_of_the_band() -> None:
