@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,7 +17,7 @@ from sparse_s4r.render.rays import Rays, cast_rays
 from sparse_s4r.render.search import SearchField, make_search_field, search
 from sparse_s4r.structures import Camera, RenderedView, ScenePrediction
 
-Search = Literal["auto", "torch"]
+Search = Literal["auto", "torch", "numba"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Raycaster:
         min_cosine: Smallest slope of the distance along a ray that the depth gradient divides by.
         attributes_move_surface: Whether the gradients of colour, logits and normal also flow through the position
             of the hit into the distances.
-        search: "torch" on any device; "auto" chooses.
+        search: "torch" on any device; "numba" on the CPU, some ten times faster there; "auto" is numba for a field on
+            the CPU and torch elsewhere, and warns if numba cannot be imported.
 
     Raises:
         ValueError: A number out of range or an unknown search.
@@ -109,11 +112,9 @@ class Raycaster:
         limits = (self.near, self.far)
         dtype = field.search.values.dtype
         rays = cast_rays(camera, prediction.grid, field.search.index, limits, self.step_voxels, dtype)
-        hits = locate_hits(field.search.index, rays.origin, rays.direction, self._find(field.search, rays))
+        depth = _choose_search(self.search, prediction.tsdf.device)(field.search, rays)
+        hits = locate_hits(field.search.index, rays.origin, rays.direction, depth)
         return _compose(camera, prediction, hits, self._evaluate(prediction, hits))
-
-    def _find(self, field: SearchField, rays: Rays) -> Tensor:
-        return search(field, rays)
 
     def _evaluate(
         self, prediction: ScenePrediction, hits: Hits
@@ -132,6 +133,26 @@ class Raycaster:
             for values in (prediction.color, prediction.semantic_logits)
         )
         return depth, normal, color, logits
+
+
+def _choose_search(name: Search, device: torch.device) -> Callable[[SearchField, Rays], Tensor]:
+    if name == "torch" or (name == "auto" and device.type != "cpu"):
+        return search
+    if device.type != "cpu":
+        raise ValueError(
+            f'Raycaster.search: expected a prediction on the CPU for "numba", got one on {device}; '
+            'use "torch" or "auto"'
+        )
+    try:
+        from sparse_s4r.render.search_numba import search_numba
+    except ImportError as error:
+        if name == "numba":
+            raise ImportError('Raycaster.search "numba": numba cannot be imported; pip install numba') from error
+        warnings.warn(
+            "numba cannot be imported, so rays are searched by torch, slowly; pip install numba", stacklevel=3
+        )
+        return search
+    return search_numba
 
 
 def _at_least_single(values: Tensor) -> Tensor:

@@ -1,0 +1,185 @@
+"""The search of ``search.py`` compiled for the CPU: the same samples in the same order, ray by ray.
+
+Imported only where it is used. The kernel is serial and releases the interpreter lock; Python threads share the
+rays out. So it needs no OpenMP pool, which neither a forked process nor a second thread could use.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparse_s4r.render.blocks import BLOCK_BITS, BLOCK_VOXELS, REGION, REGION_BITS, REGION_BLOCKS
+from sparse_s4r.render.rays import Rays
+from sparse_s4r.render.search import EXIT_SLACK, SearchField
+from sparse_s4r.structures import BLOCK
+
+# Rays that meet nothing are quick, so the image is cut finer than there are threads.
+PARTS_PER_THREAD = 8
+_compiled = numba.njit(nogil=True, cache=True)
+_inlined = numba.njit(nogil=True, cache=True, inline="always")
+
+
+@torch.no_grad()
+def search_numba(field: SearchField, rays: Rays) -> Tensor:
+    """First front face along every ray, as ``search`` defines it; on ``torch.get_num_threads()`` threads.
+
+    Args:
+        field: Distances on the CPU.
+        rays: R rays on the CPU.
+
+    Returns:
+        (R,) z-depth in metres, NaN for a miss. Not differentiable.
+    """
+    count = len(rays.spacing)
+    result = np.empty(count, dtype=field.values.numpy().dtype)
+    scalar = result.dtype.type
+    numbers = (scalar(rays.near), scalar(rays.far), scalar(1), scalar(EXIT_SLACK), scalar(field.tolerance))
+    lines = tuple(part.numpy() for part in (rays.origin, rays.direction, rays.spacing, rays.first, rays.last))
+    index = field.index
+    tables = tuple(part.numpy() for part in (index.regions, index.blocks, index.neighbors, field.values))
+    threads = torch.get_num_threads()
+    bounds = np.linspace(0, count, threads * PARTS_PER_THREAD + 1).astype(np.int64)
+
+    def march(part: int) -> None:
+        span = (bounds[part], bounds[part + 1])
+        _march(result, span, lines, tables, index.shape, numbers, field.refinements)
+
+    if threads == 1:
+        for part in range(len(bounds) - 1):
+            march(part)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(march, range(len(bounds) - 1)))
+    return torch.from_numpy(result)
+
+
+@_inlined
+def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any) -> tuple[int, int]:
+    rx, ry, rz = bx >> REGION_BITS, by >> REGION_BITS, bz >> REGION_BITS
+    if rx < 0 or ry < 0 or rz < 0 or rx >= shape[0] or ry >= shape[1] or rz >= shape[2]:
+        return -1, -1
+    region = regions[(rx * shape[1] + ry) * shape[2] + rz]
+    if region < 0:
+        return -1, -1
+    mask = (1 << REGION_BITS) - 1
+    within = ((bx & mask) << (2 * REGION_BITS)) | ((by & mask) << REGION_BITS) | (bz & mask)
+    return blocks[region * REGION_BLOCKS + within], region
+
+
+@_inlined
+def _corner(block: int, x: int, y: int, z: int, neighbors: Any, values: Any) -> Any:
+    """Value at coordinates 0..BLOCK relative to ``block``."""
+    side = ((x >> BLOCK_BITS) << 2) | ((y >> BLOCK_BITS) << 1) | (z >> BLOCK_BITS)
+    mask = BLOCK - 1
+    within = ((x & mask) << (2 * BLOCK_BITS)) | ((y & mask) << BLOCK_BITS) | (z & mask)
+    return values[neighbors[block, side] * BLOCK_VOXELS + within]
+
+
+@_compiled
+def _sample(block: int, px: Any, py: Any, pz: Any, neighbors: Any, values: Any, one: Any) -> Any:
+    """Interpolated distance at a position whose cell starts in ``block``; NaN if a corner is absent."""
+    fx, fy, fz = np.floor(px), np.floor(py), np.floor(pz)
+    x, y, z = int(fx) & (BLOCK - 1), int(fy) & (BLOCK - 1), int(fz) & (BLOCK - 1)
+    u, v, w = px - fx, py - fy, pz - fz
+    if x < BLOCK - 1 and y < BLOCK - 1 and z < BLOCK - 1:
+        at = block * BLOCK_VOXELS + ((x << (2 * BLOCK_BITS)) | (y << BLOCK_BITS) | z)
+        dx, dy = BLOCK * BLOCK, BLOCK
+        c000, c001, c010, c011 = values[at], values[at + 1], values[at + dy], values[at + dy + 1]
+        at += dx
+        c100, c101, c110, c111 = values[at], values[at + 1], values[at + dy], values[at + dy + 1]
+    else:
+        c000 = _corner(block, x, y, z, neighbors, values)
+        c001 = _corner(block, x, y, z + 1, neighbors, values)
+        c010 = _corner(block, x, y + 1, z, neighbors, values)
+        c011 = _corner(block, x, y + 1, z + 1, neighbors, values)
+        c100 = _corner(block, x + 1, y, z, neighbors, values)
+        c101 = _corner(block, x + 1, y, z + 1, neighbors, values)
+        c110 = _corner(block, x + 1, y + 1, z, neighbors, values)
+        c111 = _corner(block, x + 1, y + 1, z + 1, neighbors, values)
+    c00, c01 = c000 * (one - u) + c100 * u, c001 * (one - u) + c101 * u
+    c10, c11 = c010 * (one - u) + c110 * u, c011 * (one - u) + c111 * u
+    return (c00 * (one - v) + c10 * v) * (one - w) + (c01 * (one - v) + c11 * v) * w
+
+
+@_inlined
+def _leave(px: Any, origin: Any, direction: Any, edge: Any, one: Any, best: Any) -> Any:
+    """Where a ray leaves the slab of width ``edge`` around ``px`` along one axis, at most ``best``."""
+    if direction == 0:
+        return best
+    wall = np.floor(px / edge)
+    if direction > 0:
+        wall += one
+    return min(best, (wall * edge - origin) / direction)
+
+
+@_compiled
+def _refine(o: Any, d: Any, bracket: Any, tables: Any, shape: Any, numbers: Any, refinements: int) -> Any:
+    regions, blocks, neighbors, values = tables
+    one, tolerance = numbers[2], numbers[4]
+    half = one / (one + one)
+    left, right, above, below = bracket
+    side = 0
+    middle = left
+    for _ in range(refinements):
+        middle = left + above / (above - below) * (right - left)
+        px, py, pz = o[0] + middle * d[0], o[1] + middle * d[1], o[2] + middle * d[2]
+        bx, by, bz = int(np.floor(px)) >> BLOCK_BITS, int(np.floor(py)) >> BLOCK_BITS, int(np.floor(pz)) >> BLOCK_BITS
+        block, _region = _find_block(bx, by, bz, regions, blocks, shape)
+        if block < 0:
+            return one * np.nan
+        found = _sample(block, px, py, pz, neighbors, values, one)
+        if math.isnan(found):
+            return found
+        if abs(found) <= tolerance:
+            return middle
+        if found > 0:
+            if side > 0:
+                below *= half
+            left, above, side = middle, found, 1
+        else:
+            if side < 0:
+                above *= half
+            right, below, side = middle, found, -1
+    return middle
+
+
+@_compiled
+def _march(result: Any, span: Any, lines: Any, tables: Any, shape: Any, numbers: Any, refinements: int) -> None:
+    origin, directions, spacings, firsts, lasts = lines
+    regions, blocks, neighbors, values = tables
+    near, far, one, slack, _tolerance = numbers
+    nan, infinite = one * np.nan, one * np.inf
+    block_edge, region_edge = one * values.dtype.type(BLOCK), one * values.dtype.type(REGION)
+    for r in range(span[0], span[1]):
+        d, spacing = directions[r], spacings[r]
+        step, before, t_before, hit = firsts[r], nan, nan, nan
+        while step <= lasts[r]:
+            t = min(near + values.dtype.type(step) * spacing, far)
+            px, py, pz = origin[0] + t * d[0], origin[1] + t * d[1], origin[2] + t * d[2]
+            bx, by = int(np.floor(px)) >> BLOCK_BITS, int(np.floor(py)) >> BLOCK_BITS
+            bz = int(np.floor(pz)) >> BLOCK_BITS
+            block, region = _find_block(bx, by, bz, regions, blocks, shape)
+            if block < 0:
+                edge = block_edge if region >= 0 else region_edge
+                leave = _leave(px, origin[0], d[0], edge, one, infinite)
+                leave = _leave(py, origin[1], d[1], edge, one, leave)
+                leave = _leave(pz, origin[2], d[2], edge, one, leave)
+                step = max(int(np.ceil((leave - near) / spacing - slack)), step + 1)
+                before = nan
+                continue
+            value = _sample(block, px, py, pz, neighbors, values, one)
+            if before > 0 and value <= 0:
+                bracket = (t_before, t, before, value)
+                hit = _refine(origin, d, bracket, tables, shape, numbers, refinements)
+                if not math.isnan(hit):
+                    break
+            before, t_before = value, t
+            step += 1
+        result[r] = hit
