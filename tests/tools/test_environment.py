@@ -23,7 +23,7 @@ def _yaml_pip_section(text: str) -> list[str]:
     [
         (ROOT / "environment.yml").read_text(),
         "dependencies:\n- python\n- pip:\n  - a==1\n  - b\n- gcc\n",
-        "# - pip:\ndependencies:\n  - pip:   # ours\n      # first\n      - 'a[x]>=1'\n\n      - \"b\"  # last\nname: n\n",
+        "# - pip:\ndependencies:\n  - pip:   # ours\n      # one\n      - 'a[x]>=1'\n\n      - \"b\"  # two\nname: n\n",
         "dependencies:\n  - pip:\n      - git+https://host/x#egg=x\n",
     ],
 )
