@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -92,8 +92,20 @@ class SceneWriter:
             )
         )
 
-    def finish(self, scans: SceneScans) -> None:
-        """Write the fields and, last, scene.json."""
+    @property
+    def frames(self) -> tuple[FrameDocument, ...]:
+        """The frames written so far."""
+        return tuple(self._frames)
+
+    def finish(self, scans: SceneScans, made_by: dict[str, JsonValue] | None = None) -> None:
+        """Write the fields and, last, scene.json.
+
+        Args:
+            scans: Scans and observations, all on one grid.
+            made_by: Replaces ``info.made_by`` where what is to be told is known only now.
+        """
+        if made_by is not None:
+            self.info = replace(self.info, made_by=made_by)
         save_scan(self.folder / "input.safetensors", scans.input)
         save_scan(self.folder / "target.safetensors", scans.target)
         save_observation(self.folder / "input_observation.safetensors", scans.input_observation)

@@ -1,0 +1,116 @@
+"""What an import is told, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from sparse_s4r.data.readers.generic import AXES
+from sparse_s4r.data.splits import KeepMode
+from sparse_s4r.structures import RGBDFrame
+from sparse_s4r.structures.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How a capture becomes a scene.
+
+    Attributes:
+        voxel_size: Edge of a voxel, metres.
+        truncation_voxels: Truncation of the signed distance, voxels.
+        keep: Share of the frames not held out that feed the incomplete scan.
+        keep_mode: "random" or "block", see ``choose_splits``.
+        held_out: Share of all frames that neither scan sees.
+        seed: Seed of the choice of kept frames.
+        up: "auto" or the axis of the capture's world that points up: x, -x, y, -y, z, -z.
+        depth_max: Depth beyond which a sample is not fused, metres.
+        every: Use every n-th frame.
+        image_width: Width of the stored images in pixels; smaller sources keep theirs.
+        skip_bad_frames: Leave out frames that cannot be used instead of stopping.
+    """
+
+    voxel_size: float = 0.02
+    truncation_voxels: float = 3.0
+    keep: float = 0.5
+    keep_mode: KeepMode = "random"
+    held_out: float = 0.1
+    seed: int = 0
+    up: str = "auto"
+    depth_max: float = 6.0
+    every: int = 1
+    image_width: int = 640
+    skip_bad_frames: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.voxel_size > 0 or not self.depth_max > 0 or not self.truncation_voxels > 0:
+            raise DataError(
+                f"voxel_size, truncation_voxels and depth_max: expected numbers > 0, got {self.voxel_size}, "
+                f"{self.truncation_voxels} and {self.depth_max}"
+            )
+        if self.every < 1 or self.image_width < 16:
+            raise DataError(f"every, image_width: expected at least 1 and 16, got {self.every} and {self.image_width}")
+        if self.up != "auto" and self.up not in AXES:
+            raise DataError(f"up: expected auto or one of {', '.join(AXES)}, got {self.up!r}")
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Labels for the frames of a scene.
+
+    Attributes:
+        class_names: Name of each label value from 0.
+        label_frame: Gives labels (H, W) int64 of a frame, in the scene's world; None uses the capture's own images.
+    """
+
+    class_names: tuple[str, ...]
+    label_frame: Callable[[RGBDFrame], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        frames: Number of frames in the scene.
+        splits: Number of frames per split.
+        skipped: One line per frame left out.
+        notes: What the user should know of how the capture was read.
+        warnings: What looks wrong.
+        voxels_input: Voxels of the incomplete scan.
+        voxels_target: Voxels of the fuller scan.
+        extent: Size of the scene's box, metres.
+        seconds: Wall time.
+    """
+
+    frames: int
+    splits: dict[str, int]
+    skipped: tuple[str, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    voxels_input: int
+    voxels_target: int
+    extent: tuple[float, float, float]
+    seconds: float
+
+
+class ImportObserver(Protocol):
+    """Told how an import goes on."""
+
+    def stage(self, title: str, total: int) -> None:
+        """A stage of ``total`` steps begins."""
+
+    def advance(self) -> None:
+        """One step of the stage is done."""
+
+
+class Silent:
+    """Observer that shows nothing."""
+
+    def stage(self, title: str, total: int) -> None:
+        """Nothing."""
+
+    def advance(self) -> None:
+        """Nothing."""

@@ -1,0 +1,159 @@
+"""Training samples from scene folders: which scene, which crop, which views, fixed by seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from sparse_s4r.data.scene_format import Scene
+from sparse_s4r.geometry.hash import VoxelHash
+from sparse_s4r.structures import CELL, ObservationGrid, RGBDFrame, SampleBox, SceneSample, SparseTSDF
+from sparse_s4r.structures.errors import DataError
+
+# Scans and observations of this many scenes, and views of this many frames, stay decoded.
+_CACHED_SCENES = 8
+_CACHED_FRAMES = 1024
+# Views are ranked for a crop by this many columns of depth samples: enough for a share, and quick.
+_RANKING_WIDTH = 40
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How samples are drawn.
+
+    Attributes:
+        image_width: Width of the views, pixels.
+        views: Views per sample.
+        crop: Edge of a crop in x and y, metres; None for whole scenes.
+        view_candidates: A crop's views are drawn from this many with most overlap.
+        min_overlap: Least share of a view's depth samples near the crop's surface.
+        seed: Seed of all choices.
+    """
+
+    image_width: int
+    views: int
+    crop: float | None
+    view_candidates: int
+    min_overlap: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class _LoadedScene:
+    input: SparseTSDF
+    target: SparseTSDF
+    input_observation: ObservationGrid
+    target_observation: ObservationGrid
+
+
+class SceneDataset:
+    """Samples of one or more scenes; the sample of a step does not depend on the steps before.
+
+    Args:
+        scenes: Opened scene folders.
+        options: How samples are drawn.
+
+    Raises:
+        DataError: No scene, scenes with different classes, or one without training frames.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], options: SamplingOptions) -> None:
+        if not scenes:
+            raise DataError("scenes: expected at least one scene folder, got none")
+        names = {scene.class_names for scene in scenes}
+        if len(names) > 1:
+            raise DataError(
+                f"scenes: expected the same classes in all, got {sorted(map(str, names))}; import them anew"
+            )
+        for scene in scenes:
+            if not scene.frame_names("input", "target"):
+                raise DataError(f"{scene.path}: expected frames to train on, got none")
+        self.scenes = tuple(scenes)
+        self.class_names = scenes[0].class_names
+        self.options = options
+        self._load = lru_cache(_CACHED_SCENES)(self._load_scene)
+        self._frame = lru_cache(_CACHED_FRAMES)(self._load_frame)
+        self._points = lru_cache(_CACHED_FRAMES)(self._load_points)
+
+    def sample(self, step: int) -> SceneSample:
+        """The sample of ``step``, the same in every run with this seed."""
+        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
+        index = int(torch.randint(len(self.scenes), (1,), generator=generator))
+        loaded, name = self._load(index), self.scenes[index].name
+        if self.options.crop is None:
+            frames = self._choose(index, list(self.scenes[index].frame_names("input", "target")), generator)
+            return SceneSample(
+                name, loaded.input, loaded.target, loaded.input_observation, loaded.target_observation, frames
+            )
+        box = self._draw_box(loaded, generator)
+        target = _inside(loaded.target, box)
+        frames = self._choose(index, self._best_views(index, target), generator)
+        return SceneSample(
+            f"{name} at {box[0].tolist()}",
+            _inside(loaded.input, box),
+            target,
+            loaded.input_observation,
+            loaded.target_observation,
+            tuple(_mask_outside(frame, target, box) for frame in frames),
+            box,
+        )
+
+    def _choose(self, scene: int, names: list[str], generator: torch.Generator) -> tuple[RGBDFrame, ...]:
+        order = torch.randperm(len(names), generator=generator)[: self.options.views]
+        return tuple(self._frame(scene, names[int(row)]) for row in order)
+
+    def _draw_box(self, loaded: _LoadedScene, generator: torch.Generator) -> SampleBox:
+        """A column around a random voxel of the input, on the coarse lattice."""
+        scan, target = loaded.input, loaded.target
+        center = scan.coordinates[int(torch.randint(len(scan), (1,), generator=generator))]
+        # Cells of CELL voxels; at least two, so that the coarsest level has neighbours.
+        cells = max(2, round((self.options.crop or 0.0) / (scan.grid.voxel_size * CELL)))
+        lower = torch.div(center, CELL, rounding_mode="floor") - cells // 2
+        upper = lower + cells
+        lower[2] = torch.div(target.coordinates[:, 2].min(), CELL, rounding_mode="floor")
+        upper[2] = torch.div(target.coordinates[:, 2].max(), CELL, rounding_mode="floor") + 1
+        return lower * CELL, upper * CELL
+
+    def _best_views(self, scene: int, target: SparseTSDF) -> list[str]:
+        """Names of the views with most overlap with a cropped scan, best first."""
+        voxels = VoxelHash(target.coordinates)
+        scored = []
+        for name in self.scenes[scene].frame_names("input", "target"):
+            points = self._points(scene, name)
+            if len(points):
+                share = float((voxels.rows(target.grid.indices(points)) >= 0).float().mean())
+                if share >= self.options.min_overlap:
+                    scored.append((share, name))
+        return [name for _, name in sorted(scored, reverse=True)[: self.options.view_candidates]]
+
+    def _load_scene(self, index: int) -> _LoadedScene:
+        scene = self.scenes[index]
+        return _LoadedScene(
+            scene.load_scan("input"),
+            scene.load_scan("target"),
+            scene.load_observation("input"),
+            scene.load_observation("target"),
+        )
+
+    def _load_frame(self, scene: int, name: str) -> RGBDFrame:
+        return self.scenes[scene].load_frame(name, width=self.options.image_width)
+
+    def _load_points(self, scene: int, name: str) -> Tensor:
+        frame = self.scenes[scene].load_frame(name, width=_RANKING_WIDTH)
+        return frame.camera.unproject(frame.depth)[frame.depth > 0]
+
+
+def _inside(scan: SparseTSDF, box: SampleBox) -> SparseTSDF:
+    lower, upper = box
+    return scan.select(((scan.coordinates >= lower) & (scan.coordinates < upper)).all(dim=1))
+
+
+def _mask_outside(frame: RGBDFrame, target: SparseTSDF, box: SampleBox) -> RGBDFrame:
+    """The frame without the depth of surface outside the crop: what stands there cannot be rendered."""
+    voxels = target.grid.indices(frame.camera.unproject(frame.depth).reshape(-1, 3))
+    inside = ((voxels >= box[0]) & (voxels < box[1])).all(dim=1).view_as(frame.depth)
+    return replace(frame, depth=torch.where(inside, frame.depth, 0.0))
