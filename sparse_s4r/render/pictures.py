@@ -54,9 +54,7 @@ def tile(rows: Sequence[Sequence[Tensor]], gap: int = 4) -> Tensor:
     """Pictures (H, W, 3) uint8 of one size in a grid on white, ``gap`` pixels apart."""
     height, width = rows[0][0].shape[:2]
     columns = max(len(row) for row in rows)
-    sheet = torch.full(
-        (len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, dtype=torch.uint8
-    )
+    sheet = torch.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, dtype=torch.uint8)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             top, left = i * (height + gap), j * (width + gap)

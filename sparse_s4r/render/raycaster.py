@@ -129,7 +129,7 @@ class Raycaster:
         normal = hit_normal(corner, along)
         weights = corner_weights(along)
         color, logits = (
-            None if values is None else interpolate_corners(_at_least_single(values), weights, corners)
+            None if values is None else _interpolate(values, weights, corners)
             for values in (prediction.color, prediction.semantic_logits)
         )
         return depth, normal, color, logits
@@ -155,8 +155,10 @@ def _choose_search(name: Search, device: torch.device) -> Callable[[SearchField,
     return search_numba
 
 
-def _at_least_single(values: Tensor) -> Tensor:
-    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+def _interpolate(values: Tensor, weights: Tensor, corners: CornerMap) -> Tensor:
+    """In the type of the values, or in float32 if that is shorter."""
+    wide = values if values.dtype in (torch.float32, torch.float64) else values.float()
+    return interpolate_corners(wide, weights.to(wide.dtype), corners)
 
 
 def _no_hits(like: Tensor) -> Hits:

@@ -1,27 +1,223 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import open3d as o3d
+import pytest
 import torch
+from torch import Tensor
 
+from sparse_s4r.geometry.fusion import fuse_frames
+from sparse_s4r.geometry.mesh_extraction import extract_mesh
 from sparse_s4r.render import Raycaster
-from sparse_s4r.structures import Camera, GridSpec, ScenePrediction
+from sparse_s4r.structures import Camera, GridSpec, Mesh, RGBDFrame, ScenePrediction
+from tests.render.fields import box_distance, look_at, make_field, plane_depth, plane_field, sphere_depth, sphere_field
 
 
-def plane_field(normal: tuple[float, float, float], distance: float, dtype: torch.dtype) -> ScenePrediction:
-    """Signed distance n . x - distance in a band of 3 voxels, within a box of 1 m."""
-    grid = GridSpec(0.02)
-    axis = torch.arange(-25, 25)
-    coordinates = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3)
-    unit = torch.nn.functional.normalize(torch.tensor(normal, dtype=torch.float64), dim=0)
-    tsdf = grid.centers(coordinates, dtype=torch.float64) @ unit - distance
-    band = tsdf.abs() < 0.057
-    return ScenePrediction(grid, coordinates[band], tsdf[band].to(dtype))
-
-
-def test_frontal_plane_has_exact_depth() -> None:
-    pose = torch.eye(4, dtype=torch.float64)
-    pose[2, 3] = -2.0
-    intrinsics = torch.tensor([[100.0, 0, 9.5], [0, 100.0, 7.5], [0, 0, 1]], dtype=torch.float64)
-    view = Raycaster()(plane_field((0, 0, -1), -0.1234, torch.float64), Camera(intrinsics, pose, 20, 16))
+@pytest.mark.parametrize("search", ["torch", "numba"])
+@pytest.mark.parametrize("normal", [(0.0, 0.0, 1.0), (0.3, -0.2, 1.0), (-0.6, 0.5, 1.0)])
+def test_planes_are_exact(normal: tuple[float, float, float], search: str) -> None:
+    camera = look_at((0.1, 0.05, 0.9), (0.02, -0.01, 0), (20, 16), 50)
+    view = Raycaster(search=search)(plane_field(normal, 0.0123), camera)  # type: ignore[arg-type]
     assert view.hit.all()
-    # The field is linear, so only rounding remains.
-    torch.testing.assert_close(view.depth, torch.full((16, 20), 2.1234, dtype=torch.float64), rtol=0, atol=1e-9)
+    # Trilinear interpolation is exact for linear fields: only rounding remains.
+    torch.testing.assert_close(view.depth, plane_depth(camera, normal, 0.0123), rtol=0, atol=1e-9)
+    unit = torch.nn.functional.normalize(torch.tensor(normal, dtype=torch.float64), dim=0)
+    torch.testing.assert_close(view.normal, unit.expand(16, 20, 3), rtol=0, atol=1e-9)
+
+
+def test_float32_planes_are_exact_to_its_precision() -> None:
+    camera = look_at((0.1, 0.05, 0.9), (0.02, -0.01, 0), (20, 16), 50)
+    view = Raycaster()(plane_field((0.3, -0.2, 1.0), 0.0123, dtype=torch.float32), camera)
+    assert view.depth.dtype == torch.float32
+    # Positions up to 256 voxels carry 3e-5 voxels of rounding, 6e-7 m.
+    torch.testing.assert_close(view.depth.double(), plane_depth(camera, (0.3, -0.2, 1.0), 0.0123), rtol=0, atol=2e-6)
+
+
+def test_sphere_is_exact_to_second_order() -> None:
+    camera = look_at((1.2, 0.3, -0.4), (0, 0, 0), (40, 32), 70)
+    expected = sphere_depth(camera, 0.4)
+    coarse, fine = (Raycaster(step_voxels=0.5)(sphere_field(0.4, grid=GridSpec(size)), camera) for size in (0.02, 0.01))
+    both = coarse.hit & fine.hit & ~torch.isnan(expected)
+    errors = [float((view.depth - expected)[both].abs().median()) for view in (coarse, fine)]
+    # Linear interpolation errs by h^2 / 8 per axis times the curvature 1/R in two tangents.
+    assert errors[0] < 2 * 0.02**2 / (8 * 0.4)
+    # Half the voxel, a quarter of the error; 3 leaves room for where the median falls.
+    assert errors[0] / errors[1] > 3
+
+
+def test_box_is_exact_away_from_its_edges() -> None:
+    half = (0.25, 0.2, 0.15)
+    box = make_field(lambda points: box_distance(points, half), 0.35)
+    camera = look_at((0.9, -0.8, 0.7), (0, 0, 0), (40, 32), 60)
+    view = Raycaster()(box, camera)
+    points = camera.unproject(view.depth)[view.hit]
+    inside = torch.tensor(half, dtype=torch.float64) - points.abs()
+    # Beyond one cell from an edge, the distance is linear in every cell.
+    flat = inside.sort(dim=1).values[:, 1] > 0.04
+    assert flat.sum() > 100
+    assert float(inside[flat].amin(dim=1).abs().max()) < 1e-9
+    # Near an edge the interpolated surface leaves the true one by less than a voxel.
+    assert float(box_distance(points, half).abs().max()) < 0.02
+
+
+def test_misses_are_zero_and_hits_name_their_voxel() -> None:
+    sphere = sphere_field(0.3)
+    count = len(sphere)
+    sphere = replace(sphere, color=torch.rand(count, 3), semantic_logits=torch.randn(count, 4))
+    camera = look_at((1.0, 0, 0), (0, 0, 0), (30, 20), 20)
+    view = Raycaster()(sphere, camera)
+    assert 0 < int(view.hit.sum()) < view.hit.numel()
+    assert torch.equal(view.hit, view.voxel >= 0)
+    for image in (view.depth, view.normal, view.color, view.semantic_logits):
+        assert image is not None
+        assert not image[~view.hit].any()
+    points = camera.unproject(view.depth)[view.hit]
+    assert torch.equal(sphere.coordinates[view.voxel[view.hit]], sphere.grid.indices(points))
+
+
+def test_an_empty_field_renders_nothing_and_lets_gradients_pass() -> None:
+    grid = GridSpec(0.02)
+    tsdf = torch.empty(0, requires_grad=True)
+    empty = ScenePrediction(grid, torch.empty(0, 3, dtype=torch.int64), tsdf, torch.empty(0, 3), torch.empty(0, 5))
+    view = Raycaster()(empty, look_at((1, 0, 0), (0, 0, 0)))
+    assert not view.hit.any()
+    assert view.color is not None
+    assert view.semantic_logits is not None
+    assert view.color.shape == (16, 20, 3)
+    assert view.semantic_logits.shape == (16, 20, 5)
+    assert not view.depth.any()
+
+
+def test_a_view_without_hits_is_differentiable() -> None:
+    sphere = sphere_field(0.1)
+    leaf = sphere.tsdf.clone().requires_grad_()
+    view = Raycaster()(replace(sphere, tsdf=leaf), look_at((1, 0, 0), (2, 0, 0)))
+    (gradient,) = torch.autograd.grad(view.depth.sum(), leaf)
+    assert not gradient.any()
+
+
+def test_one_field_serves_several_cameras() -> None:
+    sphere, raycaster = sphere_field(0.3), Raycaster()
+    cameras = [look_at((1.0, 0, 0), (0, 0, 0)), look_at((0, 1.0, 0.5), (0, 0, 0))]
+    field = raycaster.prepare(sphere)
+    for camera in cameras:
+        assert torch.equal(raycaster.render(field, camera).depth, raycaster(sphere, camera).depth)
+
+
+def test_rendering_and_its_gradients_repeat_bit_by_bit() -> None:
+    sphere = sphere_field(0.3, torch.float32)
+    camera = look_at((0.8, 0.2, 0.1), (0, 0, 0), (60, 50), 100)
+    leaves = (sphere.tsdf.requires_grad_(), torch.rand(len(sphere), 3, requires_grad=True))
+
+    def gradients() -> tuple[Tensor, ...]:
+        view = Raycaster()(replace(sphere, color=leaves[1]), camera)
+        assert view.color is not None
+        loss = view.depth.square().sum() + view.color.square().sum() + view.normal[..., 0].sum()
+        return (view.depth.detach(), *torch.autograd.grad(loss, leaves))
+
+    for one, two in zip(gradients(), gradients(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_depth_alone_moves_a_plane_to_its_place() -> None:
+    target, camera = 0.012, look_at((0, 0, 1.0), (0, 0, 0), (24, 24), 100)
+    wall = plane_field((0, 0, 1), -0.006, half=0.15)
+    tsdf = wall.tsdf.clone().requires_grad_()
+    wanted = plane_depth(camera, (0, 0, 1), target)
+    # Some four pixels share a voxel with weights of about a half, so a step of 0.1 contracts without overshooting.
+    optimizer = torch.optim.SGD([tsdf], lr=0.1)
+    for _ in range(60):
+        view = Raycaster()(replace(wall, tsdf=tsdf), camera)
+        optimizer.zero_grad()
+        torch.autograd.backward((view.depth - wanted)[view.hit].square().sum())
+        optimizer.step()
+    view = Raycaster()(replace(wall, tsdf=tsdf.detach()), camera)
+    assert view.hit.all()
+    # From 18 mm to a tenth of a voxel everywhere.
+    assert float((view.depth - wanted).abs().max()) < 2e-3
+
+
+def test_colors_of_a_textured_box_are_recovered() -> None:
+    half = (0.12, 0.12, 0.12)
+    box = make_field(lambda points: box_distance(points, half), 0.2, dtype=torch.float32)
+    centers = box.grid.centers(box.coordinates)
+    truth = 0.5 + 0.4 * torch.sin(20 * centers)
+    cameras = [look_at(eye, (0, 0, 0), (40, 40), 80) for eye in [(0.5, 0.4, 0.3), (-0.4, -0.5, 0.3), (0.3, -0.4, -0.5)]]
+    raycaster = Raycaster(search="numba")
+    field = raycaster.prepare(replace(box, color=truth))
+    images = [raycaster.render(field, camera) for camera in cameras]
+    guess = torch.full_like(truth, 0.5).requires_grad_()
+    optimizer = torch.optim.Adam([guess], lr=0.1)
+    field = raycaster.prepare(replace(box, color=guess))
+    for _ in range(40):
+        losses = []
+        for camera, image in zip(cameras, images, strict=True):
+            seen = raycaster.render(field, camera).color
+            assert seen is not None
+            assert image.color is not None
+            losses.append((seen - image.color)[image.hit].square().mean())
+        optimizer.zero_grad()
+        torch.autograd.backward(torch.stack(losses).sum())
+        optimizer.step()
+    unseen = look_at((0.1, -0.55, 0.2), (0, 0, 0), (40, 40), 80)
+    seen, wanted = raycaster.render(field, unseen).color, raycaster(replace(box, color=truth), unseen).color
+    assert seen is not None
+    assert wanted is not None
+    hit = wanted.sum(dim=-1) > 0
+    # A grey guess is off by 0.26 on average; a tenth of that, from where no image was taken, is a recovered texture.
+    assert float((seen - wanted)[hit].abs().mean()) < 0.1 * float((0.5 - wanted)[hit].abs().mean())
+
+
+def frame_of_sphere(camera: Camera, radius: float) -> RGBDFrame:
+    depth = sphere_depth(camera, radius).nan_to_num().float()
+    return RGBDFrame("synthetic", camera, torch.full((*depth.shape, 3), 0.5), depth)
+
+
+def mesh_depth(mesh: Mesh, camera: Camera) -> Tensor:
+    """Depth (H, W) of the triangles by Open3D's ray caster, inf for a miss."""
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(
+        o3d.core.Tensor(mesh.vertices.numpy().astype(np.float32)), o3d.core.Tensor(mesh.faces.numpy().astype(np.uint32))
+    )
+    directions = camera.ray_directions()
+    rays = torch.cat([camera.center.expand_as(directions), directions], dim=-1).float()
+    return torch.from_numpy(scene.cast_rays(o3d.core.Tensor(rays.numpy()))["t_hit"].numpy())
+
+
+def test_a_fused_scan_renders_like_its_mesh() -> None:
+    eyes = [(1.2, 0, 0.3), (0, 1.2, -0.3), (-1.2, 0, 0.3), (0, -1.2, 0.4), (0.8, 0.8, 0.6)]
+    frames = [frame_of_sphere(look_at(eye, (0, 0, 0), (160, 120), 180), 0.4) for eye in eyes]
+    scan = fuse_frames(frames, GridSpec.around(torch.full((3,), -0.6), 0.02))
+    prediction = ScenePrediction.from_scan(scan)
+    camera = look_at((1.0, 0.5, 0.2), (0, 0, 0), (80, 60), 90)
+    view, expected = Raycaster()(prediction, camera), mesh_depth(extract_mesh(prediction), camera)
+    both = view.hit & torch.isfinite(expected)
+    assert both.sum() > 1000
+    # Triangles and trilinear cells agree on the edges of the grid and differ within a cell by h^2 / (8 R) = 0.1 mm;
+    # what the product promises is 2 mm.
+    assert float((view.depth - expected)[both].abs().median()) < 2e-3
+    assert float((view.hit != torch.isfinite(expected)).double().mean()) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"near": 2.0, "far": 1.0}, "near < far"),
+        ({"step_voxels": 0.0}, "step_voxels"),
+        ({"min_cosine": 0.0}, "min_cosine"),
+        ({"search": "cuda"}, "search"),
+    ],
+)
+def test_senseless_arguments_are_refused(arguments: dict[str, float | str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Raycaster(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_diverged_field_is_refused() -> None:
+    sphere = sphere_field(0.1)
+    tsdf = sphere.tsdf.clone()
+    tsdf[3] = torch.nan
+    with pytest.raises(ValueError, match="got 1 NaN"):
+        Raycaster().prepare(replace(sphere, tsdf=tsdf))
