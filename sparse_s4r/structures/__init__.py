@@ -6,7 +6,7 @@ from sparse_s4r.structures.frame import IGNORE_LABEL, RGBDFrame
 from sparse_s4r.structures.grid import CELL, LEVELS, GridSpec
 from sparse_s4r.structures.mesh import Mesh
 from sparse_s4r.structures.report import LossReport
-from sparse_s4r.structures.scene import LevelOccupancy, ScenePrediction, SceneSample
+from sparse_s4r.structures.scene import LevelOccupancy, SampleBox, ScenePrediction, SceneSample
 from sparse_s4r.structures.view import RenderedView
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "RGBDFrame",
     "RenderedView",
     "ScenePrediction",
+    "SampleBox",
     "SceneSample",
     "SparseTSDF",
     "VoxelState",

@@ -13,6 +13,10 @@ from sparse_s4r.structures.frame import RGBDFrame
 from sparse_s4r.structures.grid import GridSpec
 
 
+# Lower and upper (exclusive) voxel indices, each (3,) int64, of a part of a scene.
+SampleBox = tuple[Tensor, Tensor]
+
+
 @dataclass(frozen=True)
 class SceneSample:
     """One training example: an incomplete scan, the fuller one, and views of the latter.
@@ -23,7 +27,8 @@ class SceneSample:
         target: Scan fused from all training frames, on the same grid.
         input_observation: Voxel states according to the kept frames.
         target_observation: Voxel states according to all training frames.
-        frames: Views to compare renders with.
+        frames: Views to compare renders with; pixels whose surface lies outside the box have depth 0.
+        box: Lower and upper (exclusive) voxel indices of a crop; None for a whole scene.
     """
 
     name: str
@@ -32,6 +37,7 @@ class SceneSample:
     input_observation: ObservationGrid
     target_observation: ObservationGrid
     frames: tuple[RGBDFrame, ...]
+    box: SampleBox | None = None
 
     def to(self, device: torch.device | str) -> SceneSample:
         """The same sample with its tensors on ``device``."""
@@ -42,6 +48,7 @@ class SceneSample:
             self.input_observation.to(device),
             self.target_observation.to(device),
             tuple(frame.to(device) for frame in self.frames),
+            None if self.box is None else (self.box[0].to(device), self.box[1].to(device)),
         )
 
 

@@ -1,0 +1,127 @@
+"""Checkpoints: configuration, weights, optimiser and step in one file that holds no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sparse_s4r.build import build_network
+from sparse_s4r.config import Config, make_config
+from sparse_s4r.structures.errors import CheckpointError
+
+_FORMAT = "sparse_s4r checkpoint"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        config: Resolved configuration of the training.
+        weights: State of the network.
+        optimizer: State of the optimiser.
+        step: Optimiser steps done.
+        rng: State of torch's global generator on the CPU.
+        digest: SHA-256 of the file, hexadecimal; empty before it is written.
+    """
+
+    config: Config
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    step: int
+    rng: Tensor
+    digest: str = ""
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint; ``path`` holds the old file or the whole new one at any moment."""
+    content = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "config": checkpoint.config.model_dump_json(),
+        "weights": checkpoint.weights,
+        "optimizer": checkpoint.optimizer,
+        "step": checkpoint.step,
+        "rng": checkpoint.rng,
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint to the CPU without running any code in it.
+
+    Raises:
+        CheckpointError: No such file, not a checkpoint of this project, of a newer version, or damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a checkpoint file, found none")
+    try:
+        # weights_only: tensors and numbers alone, whatever the file says.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path}: not a readable checkpoint, it may be truncated: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: expected a checkpoint made by s4r train, got another kind of file")
+    if content["version"] > _VERSION:
+        raise CheckpointError(
+            f"{path}: expected version {_VERSION} or older, got {content['version']}; update sparse_s4r"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    config = make_config(json.loads(content["config"]), source=str(path))
+    return Checkpoint(
+        config, content["weights"], content["optimizer"], content["step"], content["rng"], digest
+    )
+
+
+def restore_network(checkpoint: Checkpoint, engine: str | None = None) -> nn.Module:
+    """The checkpoint's network in evaluation mode.
+
+    Args:
+        checkpoint: From ``load_checkpoint``.
+        engine: Sparse engine to run on instead of the one it was trained on.
+
+    Raises:
+        CheckpointError: The weights do not fit the network of its configuration.
+    """
+    config = checkpoint.config
+    if engine is not None:
+        config = make_config({**config.model_dump(mode="json"), "engine": engine}, source="engine")
+    network = build_network(config)
+    load_weights(network, checkpoint.weights)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load ``weights`` strictly.
+
+    Raises:
+        CheckpointError: Names or shapes differ; nothing of the network is changed then.
+    """
+    expected = network.state_dict()
+    missing = sorted(expected.keys() - weights.keys())
+    foreign = sorted(weights.keys() - expected.keys())
+    reshaped = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in sorted(expected.keys() & weights.keys())
+        if weights[name].shape != expected[name].shape
+    ]
+    if missing or foreign or reshaped:
+        raise CheckpointError(
+            "checkpoint of another model: "
+            f"{len(missing)} weights missing {missing[:3]}, {len(foreign)} unknown {foreign[:3]}, "
+            f"{len(reshaped)} of another shape {reshaped[:3]}; use the configuration it was trained with"
+        )
+    network.load_state_dict(weights)

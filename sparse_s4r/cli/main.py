@@ -1,0 +1,45 @@
+"""The s4r command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from sparse_s4r.cli.check import check_command
+from sparse_s4r.cli.demo import demo_command
+from sparse_s4r.cli.evaluate import evaluate_command
+from sparse_s4r.cli.import_ import import_command
+from sparse_s4r.cli.predict import predict_command
+from sparse_s4r.cli.render import render_command
+from sparse_s4r.cli.train import train_command
+from sparse_s4r.structures.errors import UserError
+
+app = typer.Typer(
+    name="s4r",
+    help="From a folder of posed RGB-D frames to one whole scene: geometry, colour and labels at every voxel.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("import")(import_command)
+app.command("check")(check_command)
+app.command("train")(train_command)
+app.command("predict")(predict_command)
+app.command("render")(render_command)
+app.command("evaluate")(evaluate_command)
+app.command("demo")(demo_command)
+
+
+def main() -> None:
+    """Run the command; an error that the user can mend ends in its message and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Terms between the predicted field and the fuller scan, over observed space only."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from sparse_s4r.geometry.hash import VoxelHash
+from sparse_s4r.geometry.pyramid import FREE_BIT, SURFACE_BIT, ObservationPyramid
+from sparse_s4r.structures import LevelOccupancy, ScenePrediction, SparseTSDF
+
+
+def occupancy_loss(
+    level: LevelOccupancy, target: ObservationPyramid, observed: ObservationPyramid, missing_weight: float
+) -> tuple[Tensor, int]:
+    """Binary cross-entropy of a level's occupancy over candidates that the target frames saw.
+
+    A cell is occupied if any of its voxels is surface, empty if none is and some voxel was seen to be free, and
+    does not count otherwise.
+
+    Args:
+        level: Candidates of the level.
+        target: Observation by all training frames.
+        observed: Observation by the input's frames.
+        missing_weight: Weight of cells that are surface in the target and not in the input; others weigh 1.
+
+    Returns:
+        The loss (), 0 with zero gradient when no cell counts, and the number of cells that count.
+
+    Source: SG-NN section 3.3; the weight as SPSG applies it, on missing surface only.
+    """
+    bits = target.bits(level.coordinates, level.stride)
+    surface = (bits & SURFACE_BIT) != 0
+    known = (bits & (SURFACE_BIT | FREE_BIT)) != 0
+    missing = surface & ~observed.surface(level.coordinates, level.stride)
+    weight = torch.where(missing, missing_weight, 1.0).to(level.logits) * known
+    losses = F.binary_cross_entropy_with_logits(level.logits, surface.to(level.logits), reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp(min=1.0), int(known.sum())
+
+
+def tsdf_loss(
+    prediction: ScenePrediction,
+    target: SparseTSDF,
+    observation: ObservationPyramid,
+    missing_weight: float,
+    logarithmic: bool,
+) -> tuple[Tensor, int]:
+    """Mean absolute difference of signed distances, in voxels, over surface and free voxels of the target.
+
+    Args:
+        prediction: Predicted field; its tsdf may exceed the truncation and is clamped here.
+        target: Scan fused from all training frames.
+        observation: Observation by all training frames; free voxels have the target +truncation.
+        missing_weight: Weight of target voxels that the input does not hold; others weigh 1.
+        logarithmic: Compare sign(d) ln(1 + |d|), which stresses the zero crossing.
+
+    Returns:
+        The loss (), 0 with zero gradient when no voxel counts, and the number of voxels that count.
+
+    Source: S4R section 3 (3D L1); log transform and weight from SPSG.
+    """
+    rows = VoxelHash(target.coordinates).rows(prediction.coordinates)
+    surface = rows >= 0
+    free = ~surface & ((observation.bits(prediction.coordinates, 1) & FREE_BIT) != 0)
+    truth = prediction.tsdf.new_full(prediction.tsdf.shape, target.grid.truncation)
+    truth[surface] = target.tsdf.to(truth)[rows[surface]]
+    weight = (surface | free).to(truth)
+    if prediction.observed is not None:
+        weight = torch.where(surface & ~prediction.observed, missing_weight * weight, weight)
+    # Leaky: a value beyond the truncation still finds its way back.
+    limit = target.grid.truncation
+    clamped = prediction.tsdf.clamp(-limit, limit) + 0.01 * (prediction.tsdf - prediction.tsdf.clamp(-limit, limit))
+    voxel = target.grid.voxel_size
+    difference = (_transform(clamped / voxel, logarithmic) - _transform(truth / voxel, logarithmic)).abs()
+    return (difference * weight).sum() / weight.sum().clamp(min=1.0), int((surface | free).sum())
+
+
+def _transform(distance: Tensor, logarithmic: bool) -> Tensor:
+    return torch.sign(distance) * torch.log1p(distance.abs()) if logarithmic else distance

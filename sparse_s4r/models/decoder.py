@@ -1,0 +1,36 @@
+"""One step of a decoder: up-sample, take in the encoders' features of the level, refine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sparse_s4r.sparse.layers import Pointwise, ResidualBlock, Upsample
+from sparse_s4r.sparse.tensor import VoxelTensor
+
+
+class DecoderLevel(nn.Module):
+    """Transposed convolution to the next finer level, fusion with the skips, residual blocks.
+
+    Args:
+        coarse: Channels of the coarser level.
+        width: Channels of this level.
+        skip: Channels of both encoders together at this level.
+        blocks: Residual blocks.
+
+    Source: S4R section 3: the stacked geometry and colour features of a level go to every decoder.
+    """
+
+    def __init__(self, coarse: int, width: int, skip: int, blocks: int) -> None:
+        super().__init__()
+        self.up = Upsample(coarse, width)
+        self.fuse = nn.Sequential(
+            Pointwise(nn.Linear(width + skip, width, bias=False)), Pointwise(nn.BatchNorm1d(width)), Pointwise(nn.ReLU())
+        )
+        self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
+
+    def refine(self, raised: VoxelTensor, skip_features: Tensor) -> VoxelTensor:
+        """Fuse up-sampled features (N, width) with the encoders' (N, skip) at the same sites."""
+        joined = raised.with_features(torch.cat([raised.features, skip_features], dim=1))
+        refined: VoxelTensor = self.blocks(self.fuse(joined))
+        return refined

@@ -1,0 +1,257 @@
+"""SceneNet: the sparse network of S4R."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sparse_s4r.models.decoder import DecoderLevel
+from sparse_s4r.models.encoder import Encoder
+from sparse_s4r.models.heads import PredictionHeads
+from sparse_s4r.models.sites import SceneInput, possible, reachable_cells, within_budget
+from sparse_s4r.sparse.layers import Convolution, Pointwise, ResidualBlock
+from sparse_s4r.sparse.tensor import VoxelTensor
+from sparse_s4r.structures import LevelOccupancy, ScenePrediction
+
+# One level's occupancy, per scene.
+LevelOccupancyBatch = list[LevelOccupancy]
+
+# (coordinates (N, 4), features (N, C), stride) -> voxels of the engine in use.
+MakeVoxels = Callable[[Tensor, Tensor, int], VoxelTensor]
+
+
+@dataclass(frozen=True)
+class SceneNetShape:
+    """The numbers that fix a SceneNet's weights and sites.
+
+    Attributes:
+        widths: Channels per level, fine to coarse; 5 levels reach stride 16.
+        blocks: Residual blocks per level in encoders and decoders.
+        bottleneck_blocks: Residual blocks after the fusion at the coarsest level.
+        classes: Number of semantic classes; 0 leaves the semantic decoder out.
+        color_encoder: Whether colour goes in.
+        color_decoder: Whether colour comes out.
+        reach: Cells of the coarsest level around observed surface in which surface may appear.
+        voxel_budget: Most candidate cells at any level.
+        keep_observed: Always keep cells that the scan has voxels in.
+        residual: Predict tsdf and colour as a change of the scan's where it has a voxel.
+    """
+
+    widths: tuple[int, ...]
+    blocks: int
+    bottleneck_blocks: int
+    classes: int
+    color_encoder: bool
+    color_decoder: bool
+    reach: int
+    voxel_budget: int
+    keep_observed: bool
+    residual: bool
+
+
+class SceneNet(nn.Module):
+    """Completed geometry, colour and semantics on the near-surface voxels of whole scenes.
+
+    Two encoders work on the scan's voxels. At the coarsest level their features meet on all cells within reach
+    of the scan. From there the geometry decoder generates finer cells, predicts their occupancy and prunes; the
+    colour and semantic decoders follow on its sites.
+
+    Args:
+        shape: Sizes and switches.
+        make_voxels: Makes the engine's voxel tensors.
+
+    Source: S4R section 3 and figure 2; the occupancy heads and generative decoding follow SG-NN section 3.
+    """
+
+    def __init__(self, shape: SceneNetShape, make_voxels: MakeVoxels) -> None:
+        super().__init__()
+        self.shape = shape
+        self.make_voxels = make_voxels
+        widths, encoders = shape.widths, 2 if shape.color_encoder else 1
+        # Features of the geometry encoder: tsdf / truncation, and 1 so that a voxel at the surface is not silent.
+        self.geometry_encoder = Encoder(2, widths, shape.blocks)
+        self.color_encoder = Encoder(4, widths, shape.blocks) if shape.color_encoder else None
+        self.fusion = nn.Sequential(
+            Convolution(encoders * widths[-1], widths[-1]),
+            Pointwise(nn.BatchNorm1d(widths[-1])),
+            Pointwise(nn.ReLU()),
+            *[ResidualBlock(widths[-1]) for _ in range(shape.bottleneck_blocks)],
+        )
+        self.occupancy = nn.ModuleList(nn.Linear(width, 1) for width in widths)
+        self.geometry_decoder = self._decoder(encoders)
+        self.color_decoder = self._decoder(encoders) if shape.color_decoder else None
+        self.semantic_decoder = self._decoder(encoders) if shape.classes else None
+        self.heads = PredictionHeads(widths[0], shape.classes, shape.color_decoder, shape.residual)
+
+    def _decoder(self, encoders: int) -> nn.ModuleList:
+        widths = self.shape.widths
+        return nn.ModuleList(
+            DecoderLevel(coarse, fine, encoders * fine, self.shape.blocks)
+            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+        )
+
+    def forward(self, scenes: Sequence[SceneInput]) -> list[ScenePrediction]:
+        """Predict whole scenes together.
+
+        Args:
+            scenes: One or more scenes; batch normalisation in training sees the voxels of all.
+
+        Returns:
+            One prediction per scene, tsdf in metres (not clamped), differentiable in the weights.
+
+        Raises:
+            ValueError: No scene, a scan without voxels, or without the colour that the network takes in.
+        """
+        self._check(scenes)
+        skips = self._encode(scenes)
+        geometry = self._bottleneck(scenes, skips[-1])
+        logits = self.occupancy[-1](geometry.features).squeeze(1)
+        levels = [self._level_occupancy(scenes, geometry, logits)]
+        geometry = geometry.prune(self._keep(scenes, geometry, logits, skips[-1]))
+        attributes = [geometry for decoder in self._attribute_decoders()]
+        for level in reversed(range(len(skips) - 1)):
+            geometry, attributes, occupancy = self._decode(scenes, level, skips[level], geometry, attributes)
+            levels.append(occupancy)
+        return self._predictions(scenes, geometry, attributes, levels)
+
+    def _check(self, scenes: Sequence[SceneInput]) -> None:
+        if not scenes:
+            raise ValueError("scenes: expected at least one, got none")
+        for scene in scenes:
+            if len(scene.scan) == 0:
+                raise ValueError("scan: expected at least one voxel, got none; is the scene empty?")
+            if self.shape.color_encoder and scene.scan.color is None:
+                raise ValueError("scan: expected colour, got none; train and use a model with color_encoder: false")
+
+    def _encode(self, scenes: Sequence[SceneInput]) -> list[VoxelTensor]:
+        """Both encoders' features, stacked, per level."""
+        weight = self.heads.tsdf.weight
+        coordinates = _with_batch([scene.scan.coordinates for scene in scenes])
+        tsdf = torch.cat([scene.scan.tsdf / scene.scan.grid.truncation for scene in scenes]).to(weight)
+        ones = torch.ones_like(tsdf)
+        voxels = self.make_voxels(coordinates, torch.stack([tsdf, ones], dim=1), 1)
+        levels: list[VoxelTensor] = self.geometry_encoder(voxels)
+        if self.color_encoder is None:
+            return levels
+        # The scenes' colour was checked above.
+        color = torch.cat([scene.scan.color for scene in scenes if scene.scan.color is not None]).to(weight)
+        colors = self.color_encoder(voxels.with_features(torch.cat([2 * color - 1, ones[:, None]], dim=1)))
+        return [
+            one.with_features(torch.cat([one.features, other.features], dim=1))
+            for one, other in zip(levels, colors, strict=True)
+        ]
+
+    def _bottleneck(self, scenes: Sequence[SceneInput], coarsest: VoxelTensor) -> VoxelTensor:
+        """Fused features on all coarsest cells in which surface is possible."""
+        stride = coarsest.stride
+        cells = []
+        for scene in scenes:
+            reachable = reachable_cells(scene.scan, stride, self.shape.reach)
+            cells.append(reachable[possible(scene, reachable, stride)])
+        coordinates = _with_batch(cells)
+        empty = coarsest.features.new_zeros(len(coordinates), 0)
+        sites = self.make_voxels(coordinates, empty, stride)
+        fused: VoxelTensor = self.fusion(sites.with_features(sites.lookup(coarsest)))
+        return fused
+
+    def _attribute_decoders(self) -> list[nn.ModuleList]:
+        return [decoder for decoder in (self.color_decoder, self.semantic_decoder) if decoder is not None]
+
+    def _decode(
+        self,
+        scenes: Sequence[SceneInput],
+        level: int,
+        skip: VoxelTensor,
+        geometry: VoxelTensor,
+        attributes: Sequence[VoxelTensor],
+    ) -> tuple[VoxelTensor, list[VoxelTensor], LevelOccupancyBatch]:
+        """Generate the cells of ``level``, keep the occupied ones, and bring the attributes to them."""
+        step = self.geometry_decoder[level]
+        raised = step.up(geometry)
+        raised = raised.prune(_per_scene(scenes, raised, lambda scene, cells: possible(scene, cells, raised.stride)))
+        skip_features = raised.lookup(skip)
+        candidates = step.refine(raised, skip_features)
+        logits = self.occupancy[level](candidates.features).squeeze(1)
+        occupancy = self._level_occupancy(scenes, candidates, logits)
+        keep = self._keep(scenes, candidates, logits, skip)
+        kept, skip_kept = candidates.prune(keep), skip_features[keep]
+        followers = [
+            decoder[level].refine(decoder[level].up(coarse, kept), skip_kept)
+            for decoder, coarse in zip(self._attribute_decoders(), attributes, strict=True)
+        ]
+        return kept, followers, occupancy
+
+    def _keep(
+        self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor, observed: VoxelTensor
+    ) -> Tensor:
+        """Cells to go on with: predicted occupied, of the guide, or of the scan; never more than the budget."""
+        keep = logits > 0
+        if any(scene.guide is not None for scene in scenes):
+            keep = keep | _per_scene(scenes, cells, lambda scene, at: _guided(scene, at, cells.stride))
+        ranking = logits
+        if self.shape.keep_observed:
+            seen = cells.lookup(observed.with_features(torch.ones_like(observed.features[:, :1]))).squeeze(1) > 0
+            keep = keep | seen
+            ranking = torch.where(seen, torch.inf, logits)
+        # Above the finest level every kept cell has eight children, which are the next level's candidates.
+        budget = self.shape.voxel_budget if cells.stride == 1 else self.shape.voxel_budget // 8
+        return within_budget(ranking, keep, budget * len(scenes))
+
+    def _level_occupancy(
+        self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor
+    ) -> LevelOccupancyBatch:
+        batch = cells.coordinates[:, 0]
+        return [
+            LevelOccupancy(cells.stride, cells.coordinates[batch == index, 1:], logits[batch == index])
+            for index in range(len(scenes))
+        ]
+
+    def _predictions(
+        self,
+        scenes: Sequence[SceneInput],
+        geometry: VoxelTensor,
+        attributes: Sequence[VoxelTensor],
+        levels: Sequence[LevelOccupancyBatch],
+    ) -> list[ScenePrediction]:
+        features = [voxels.features for voxels in attributes]
+        color_features = features.pop(0) if self.color_decoder is not None else None
+        semantic_features = features.pop(0) if self.semantic_decoder is not None else None
+        predictions = []
+        for index, scene in enumerate(scenes):
+            rows = (geometry.coordinates[:, 0] == index).nonzero().squeeze(1)
+            predictions.append(
+                self.heads(
+                    scene.scan,
+                    geometry.coordinates[rows, 1:],
+                    geometry.features[rows],
+                    None if color_features is None else color_features[rows],
+                    None if semantic_features is None else semantic_features[rows],
+                    tuple(level[index] for level in levels),
+                )
+            )
+        return predictions
+
+
+def _with_batch(coordinates: Sequence[Tensor]) -> Tensor:
+    """Coordinates (N, 4) of several scenes, the scene's number first."""
+    return torch.cat([torch.nn.functional.pad(rows, (1, 0), value=index) for index, rows in enumerate(coordinates)])
+
+
+def _per_scene(
+    scenes: Sequence[SceneInput], cells: VoxelTensor, rule: Callable[[SceneInput, Tensor], Tensor]
+) -> Tensor:
+    """The bool mask (N,) that ``rule`` gives of each scene's own cells (M, 3)."""
+    result = torch.zeros(len(cells.coordinates), dtype=torch.bool, device=cells.coordinates.device)
+    for index, scene in enumerate(scenes):
+        rows = (cells.coordinates[:, 0] == index).nonzero().squeeze(1)
+        result[rows] = rule(scene, cells.coordinates[rows, 1:])
+    return result
+
+
+def _guided(scene: SceneInput, cells: Tensor, stride: int) -> Tensor:
+    if scene.guide is None:
+        return torch.zeros(len(cells), dtype=torch.bool, device=cells.device)
+    return scene.guide.surface(cells, stride)

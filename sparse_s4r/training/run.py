@@ -1,0 +1,58 @@
+"""From scene folders to a trained network in a run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sparse_s4r.build import with_classes
+from sparse_s4r.checkpoint import Checkpoint, load_checkpoint
+from sparse_s4r.config import Config, load_config, make_config, override, save_config
+from sparse_s4r.data.scene_format import Scene, open_scene
+from sparse_s4r.structures.errors import CheckpointError, DataError
+from sparse_s4r.training.trainer import CHECKPOINT_NAME, make_trainer
+
+
+def run_training(
+    config_path: Path | None, overrides: Sequence[str], scene_folders: Sequence[Path], out: Path, resume: bool
+) -> Path:
+    """Train on ``scene_folders`` and write ``out``: config.yaml, checkpoint.pt, losses.jsonl, tensorboard/.
+
+    Args:
+        config_path: YAML file; None: defaults. A resumed training takes the checkpoint's configuration instead.
+        overrides: ``section.key=value``.
+        scene_folders: Made by ``s4r import``.
+        out: Must not exist, or with ``resume`` must hold a checkpoint.
+        resume: Go on from ``out``'s checkpoint.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, TrainingError: See their messages; what was in ``out`` stays.
+    """
+    scenes = [open_scene(folder) for folder in scene_folders]
+    if resume:
+        checkpoint = load_checkpoint(out / CHECKPOINT_NAME)
+        config = _resumed_config(checkpoint, config_path, overrides)
+    else:
+        checkpoint = None
+        config = with_classes(load_config(config_path, overrides), _common_classes(scenes))
+        if out.exists():
+            raise DataError(f"{out}: expected a folder that does not exist yet; name another, or add --resume")
+    trainer = make_trainer(config, scenes, checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
+    save_config(config, out / "config.yaml")
+    return trainer.fit(out)
+
+
+def _common_classes(scenes: Sequence[Scene]) -> tuple[str, ...]:
+    return scenes[0].class_names or () if scenes else ()
+
+
+def _resumed_config(checkpoint: Checkpoint, config_path: Path | None, overrides: Sequence[str]) -> Config:
+    if config_path is not None:
+        raise CheckpointError("--resume: expected no --config, the checkpoint holds it; change single keys with --set")
+    values = checkpoint.config.model_dump(mode="json")
+    override(values, overrides)
+    return make_config(values, source="--set")
