@@ -187,7 +187,8 @@ def _make_scans(writer: SceneWriter, box: _Box, options: ImportOptions, observer
             f"{writer.info.name}: expected depth within {options.depth_max:g} m, got none; check the depth scale "
             "and --depth-max"
         )
-    margin = options.truncation_voxels * options.voxel_size
+    # The band ends within the truncation; two voxels more cover the rounding to voxel centres.
+    margin = (options.truncation_voxels + 2) * options.voxel_size
     lower, upper = box.lower - margin, box.upper + margin
     grid = GridSpec.around(lower, options.voxel_size, options.truncation_voxels)
     scene = writer.preview(grid)
