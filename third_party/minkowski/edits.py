@@ -147,12 +147,17 @@ _CUDA = (
     Edit("src/kernel_map.cuh", _thrust("sort"), _thrust("sort", *_ITERATORS[2:], "host_vector", "reduce"), _THRUST),
     Edit(
         "src/spmm.cu",
-        _include("torch/script.h"),
-        _include("torch/script.h", "ATen/ATen.h")
-        + _thrust("execution_policy", "functional", *_ITERATORS, "reduce", "sort"),
-        _THRUST + ", nor does torch's extension header bring ATen to nvcc",
+        _include("ATen/cuda/CUDAContext.h"),
+        _thrust("execution_policy", "functional", *_ITERATORS, "reduce", "sort")
+        + _include("ATen/ATen.h", "ATen/cuda/CUDAContext.h"),
+        _THRUST + "; torch's CUDA headers no longer bring ATen with them and need it first",
     ),
-    Edit("src/spmm.cuh", _include("torch/script.h"), _include("torch/script.h", "ATen/ATen.h"), "as in spmm.cu"),
+    Edit(
+        "src/spmm.cuh",
+        _include("ATen/cuda/CUDAContext.h"),
+        _include("ATen/ATen.h", "ATen/cuda/CUDAContext.h"),
+        "as in spmm.cu",
+    ),
 )
 
 EDITS: tuple[Edit, ...] = (*_PYTHON, *_DEFECTS, *_CUDA)
