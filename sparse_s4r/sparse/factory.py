@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
+from sparse_s4r.sparse.box import Box
 from sparse_s4r.sparse.builtin import BuiltinVoxels
+from sparse_s4r.sparse.dense import DenseVoxels
 from sparse_s4r.sparse.sites import Sites
 from sparse_s4r.sparse.tensor import VoxelTensor
+from sparse_s4r.structures import LEVELS
 from sparse_s4r.structures.errors import UserError
 
 ENGINES = ("builtin", "dense", "dense-masked", "minkowski")
-EngineName = Literal["builtin", "dense", "dense-masked", "minkowski"]
 
 
-def make_voxels(engine: str, coordinates: Tensor, features: Tensor, stride: int = 1) -> VoxelTensor:
-    """Voxels of ``engine``, rows in the order given.
+def make_voxels(
+    engine: str,
+    coordinates: Tensor,
+    features: Tensor,
+    stride: int = 1,
+    box: tuple[Tensor, Tensor] | None = None,
+    levels: int = LEVELS,
+) -> VoxelTensor:
+    """Voxels of ``engine``.
 
     Args:
-        engine: "builtin" or "dense-masked" (slow reference).
+        engine: "builtin"; "dense-masked", the slow reference with the same results; or "dense", the baseline in
+            which every cell of the box is a site.
         coordinates: (N, 4) integer cells [batch, x, y, z] of ``stride`` voxels, unique.
         features: (N, C) float.
         stride: Edge of a cell in voxels, a power of two.
+        box: Voxels at the lower and, exclusive, upper corner, (3,) integer each, of the dense engines' box, which
+            is then widened to multiples of 2^levels voxels; None: around ``coordinates``.
+        levels: Halvings from stride 1 that the dense engines' box must allow.
+
+    Returns:
+        Voxels with the rows as given; of the baseline, with all cells of the box, row-major.
 
     Raises:
         UserError: The engine is unknown or not available.
         ValueError: Wrong shapes, a coordinate out of range, or a cell that stands twice.
     """
-    if engine == "builtin":
-        return BuiltinVoxels(Sites.of(coordinates, stride), features)
     if engine == "minkowski":
         raise UserError(
-            'engine: "minkowski" is not available yet in this version; use "builtin". '
-            "(Its adapter will need MinkowskiEngine, built by `make minkowski`.)"
+            'engine: "minkowski" is not available yet in this version, whether or not MinkowskiEngine is installed '
+            '(`make minkowski` will do that); use "builtin"'
         )
-    raise UserError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine not in ENGINES:
+        raise UserError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
+    sites = Sites.of(coordinates, stride)
+    if engine == "builtin":
+        return BuiltinVoxels(sites, features)
+    cells = coordinates.long()
+    return DenseVoxels.of(Box.around(cells, stride, levels, box), cells, features, masked=engine == "dense-masked")
