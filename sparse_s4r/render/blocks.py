@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,7 +31,8 @@ class BlockIndex:
         shape: Regions per axis.
         size: (3,) int64, upper bound (exclusive) of the local voxel coordinates.
         regions: (product of shape,) int32 number of an occupied region, -1 for an empty one.
-        blocks: (occupied regions * 4096,) int32 number of an occupied block, -1 for an empty one.
+        blocks: (occupied regions * 4096,) int32 number of an occupied block; -1 - n for an empty one in the midst
+            of an aligned, empty cube of 2**n blocks per edge, the largest there is.
         neighbors: (B, 8) int32 blocks at +0/+1 per axis, in the order of ``CORNERS``; B where there is none.
         rows: ((B + 1) * 512,) int32 row per voxel, -1 where absent; the last block is empty and stands for all such.
     """
@@ -44,11 +45,8 @@ class BlockIndex:
     neighbors: Tensor
     rows: Tensor
 
-    def find_blocks(self, block: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers of the occupied blocks and regions, (P,) int64 each, at block coordinates ``block`` (P, 3).
-
-        Either is -1 where the block, or its whole region, is empty.
-        """
+    def find_blocks(self, block: Tensor) -> Tensor:
+        """Numbers (P,) int64 of the occupied blocks at ``block`` (P, 3), or -1 - n as in ``blocks``."""
         shape = torch.tensor(self.shape, device=block.device)
         region = block >> REGION_BITS
         inside = ((region >= 0) & (region < shape)).all(dim=1)
@@ -56,7 +54,7 @@ class BlockIndex:
         number = torch.where(inside, self.regions[_flatten(region, self.shape)].long(), -1)
         within = _flatten_bits(block & ((1 << REGION_BITS) - 1), REGION_BITS)
         found = self.blocks[number.clamp(min=0) * REGION_BLOCKS + within].long()
-        return torch.where(number >= 0, found, -1), number
+        return torch.where(number >= 0, found, -1 - REGION_BITS)
 
     def corner_slots(self, block: Tensor, voxel: Tensor) -> Tensor:
         """Places (P, 8) int64 in ``rows`` of the corners of the cells that start at ``voxel`` (P, 3).
@@ -99,8 +97,23 @@ def index_blocks(coordinates: Tensor) -> BlockIndex:
             f"coordinates: expected unique voxels, got {len(coordinates) - stored} repeated of {len(coordinates)}; "
             "remove repeats with torch.unique(dim=0)"
         )
+    blocks = _mark_empty_cubes(blocks)
     bare = BlockIndex(lower, shape, size, regions, blocks, torch.empty(0, 8, dtype=torch.int32), rows)
-    return BlockIndex(lower, shape, size, regions, blocks, _neighbors(bare, block_count), rows)
+    return replace(bare, neighbors=_neighbors(bare, block_count))
+
+
+def _mark_empty_cubes(blocks: Tensor) -> Tensor:
+    """Replace the -1 of empty blocks by -1 - n, as ``BlockIndex.blocks`` says."""
+    edge = 1 << REGION_BITS
+    marked = blocks.view(-1, edge, edge, edge)
+    empty = marked < 0
+    for level in range(1, REGION_BITS):
+        cubes = edge >> level
+        # True where all blocks of an aligned cube of 2**level are empty.
+        whole = empty.view(-1, cubes, 1 << level, cubes, 1 << level, cubes, 1 << level).all(2).all(3).all(4)
+        spread = whole.view(-1, cubes, 1, cubes, 1, cubes, 1).expand(-1, -1, 1 << level, -1, 1 << level, -1, 1 << level)
+        marked = torch.where(spread.reshape(marked.shape), -1 - level, marked)
+    return marked.flatten()
 
 
 def _neighbors(index: BlockIndex, block_count: int) -> Tensor:
@@ -113,7 +126,7 @@ def _neighbors(index: BlockIndex, block_count: int) -> Tensor:
     within = torch.stack([ids >> (2 * REGION_BITS) & mask, ids >> REGION_BITS & mask, ids & mask], dim=1)
     offsets = torch.tensor(CORNERS, device=ids.device)
     around = (corner + within).unsqueeze(1) + offsets
-    found, _ = index.find_blocks(around.reshape(-1, 3))
+    found = index.find_blocks(around.reshape(-1, 3))
     return torch.where(found >= 0, found, block_count).to(torch.int32).view(block_count, 8)
 
 

@@ -42,7 +42,7 @@ def locate_hits(index: BlockIndex, origin: Tensor, direction: Tensor, depth: Ten
     ray = (~torch.isnan(depth)).nonzero().squeeze(1)
     position = origin + depth[ray].unsqueeze(1) * direction[ray]
     low = torch.floor(position)
-    block, _ = index.find_blocks(low.long() >> BLOCK_BITS)
+    block = index.find_blocks(low.long() >> BLOCK_BITS)
     rows = index.rows[index.corner_slots(block.clamp(min=0), low.long())].long()
     # Rounding may put a hit on the face of its cell into the next one, whose corners need not all be there.
     keep = (block >= 0) & (rows >= 0).all(dim=1)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparse_s4r.render.blocks import BLOCK_BITS, REGION, BlockIndex
+from sparse_s4r.render.blocks import BLOCK_BITS, BlockIndex
 from sparse_s4r.render.rays import Rays
 from sparse_s4r.structures import BLOCK
 
-# A step that leaves an empty block lands this part of a step early, so that rounding cannot skip a sample.
-EXIT_SLACK = 1e-3
+# A step that leaves an empty block lands this part of a step early, so that rounding cannot skip a sample: float32
+# resolves 10,000 steps to some thousandths of one.
+EXIT_SLACK = 1e-2
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class SearchField:
 
     def sample_anywhere(self, position: Tensor) -> Tensor:
         """As ``sample``, at points whose block is not known; NaN in empty blocks too."""
-        block, _ = self.index.find_blocks(torch.floor(position).long() >> BLOCK_BITS)
+        block = self.index.find_blocks(torch.floor(position).long() >> BLOCK_BITS)
         value = torch.full_like(position[:, 0], torch.nan)
         inside = block >= 0
         value[inside] = self.sample(block[inside], position[inside])
@@ -83,7 +84,7 @@ def search(field: SearchField, rays: Rays) -> Tensor:
     while len(ray):
         depth = _sample_depth(rays, ray, step)
         position = rays.origin + depth.unsqueeze(1) * rays.direction[ray]
-        block, region = field.index.find_blocks(torch.floor(position).long() >> BLOCK_BITS)
+        block = field.index.find_blocks(torch.floor(position).long() >> BLOCK_BITS)
         filled = block >= 0
         value = torch.full_like(depth, torch.nan)
         value[filled] = field.sample(block[filled], position[filled])
@@ -92,7 +93,7 @@ def search(field: SearchField, rays: Rays) -> Tensor:
             rows = ray[crossing]
             start = _sample_depth(rays, rows, step[crossing] - 1)
             result[rows] = _refine(field, rays, rows, (start, depth[crossing]), (before[crossing], value[crossing]))
-        after = torch.where(filled, step + 1, _first_step_outside(rays, ray, position, region, step))
+        after = torch.where(filled, step + 1, _first_step_outside(rays, ray, position, block, step))
         going = torch.isnan(result[ray]) & (after <= rays.last[ray])
         ray, step, before = ray[going], after[going], value[going]
     return result
@@ -102,9 +103,9 @@ def _sample_depth(rays: Rays, ray: Tensor, step: Tensor) -> Tensor:
     return (rays.near + step.to(rays.spacing.dtype) * rays.spacing[ray]).clamp(max=rays.far)
 
 
-def _first_step_outside(rays: Rays, ray: Tensor, position: Tensor, region: Tensor, step: Tensor) -> Tensor:
-    """The first sample behind the empty block, or empty region where ``region`` is -1, around ``position``."""
-    edge = torch.where(region >= 0, BLOCK, REGION).to(position.dtype).unsqueeze(1)
+def _first_step_outside(rays: Rays, ray: Tensor, position: Tensor, block: Tensor, step: Tensor) -> Tensor:
+    """The first sample behind the empty cube around ``position`` that the mark ``block`` tells of."""
+    edge = (BLOCK << (-1 - block).clamp(min=0)).to(position.dtype).unsqueeze(1)
     direction = rays.direction[ray]
     wall = (torch.floor(position / edge) + (direction > 0).to(position.dtype)) * edge
     leave = torch.where(direction == 0, torch.inf, (wall - rays.origin) / direction).amin(dim=1)

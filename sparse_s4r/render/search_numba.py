@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparse_s4r.render.blocks import BLOCK_BITS, BLOCK_VOXELS, REGION, REGION_BITS, REGION_BLOCKS
+from sparse_s4r.render.blocks import BLOCK_BITS, BLOCK_VOXELS, REGION_BITS, REGION_BLOCKS
 from sparse_s4r.render.rays import Rays
 from sparse_s4r.render.search import EXIT_SLACK, SearchField
 from sparse_s4r.structures import BLOCK
@@ -61,16 +61,16 @@ def search_numba(field: SearchField, rays: Rays) -> Tensor:
 
 
 @_inlined
-def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any) -> tuple[int, int]:
+def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any) -> int:
     rx, ry, rz = bx >> REGION_BITS, by >> REGION_BITS, bz >> REGION_BITS
     if rx < 0 or ry < 0 or rz < 0 or rx >= shape[0] or ry >= shape[1] or rz >= shape[2]:
-        return -1, -1
+        return -1 - REGION_BITS
     region = regions[(rx * shape[1] + ry) * shape[2] + rz]
     if region < 0:
-        return -1, -1
+        return -1 - REGION_BITS
     mask = (1 << REGION_BITS) - 1
     within = ((bx & mask) << (2 * REGION_BITS)) | ((by & mask) << REGION_BITS) | (bz & mask)
-    return blocks[region * REGION_BLOCKS + within], region
+    return blocks[region * REGION_BLOCKS + within]
 
 
 @_inlined
@@ -87,15 +87,18 @@ def _sample(block: int, px: Any, py: Any, pz: Any, neighbors: Any, values: Any, 
     """Interpolated distance at a position whose cell starts in ``block``; NaN if a corner is absent."""
     fx, fy, fz = np.floor(px), np.floor(py), np.floor(pz)
     x, y, z = int(fx) & (BLOCK - 1), int(fy) & (BLOCK - 1), int(fz) & (BLOCK - 1)
+    at = block * BLOCK_VOXELS + ((x << (2 * BLOCK_BITS)) | (y << BLOCK_BITS) | z)
+    c000 = values[at]
+    # Most samples in an occupied block lie off the band: one read tells.
+    if math.isnan(c000):
+        return c000
     u, v, w = px - fx, py - fy, pz - fz
     if x < BLOCK - 1 and y < BLOCK - 1 and z < BLOCK - 1:
-        at = block * BLOCK_VOXELS + ((x << (2 * BLOCK_BITS)) | (y << BLOCK_BITS) | z)
         dx, dy = BLOCK * BLOCK, BLOCK
-        c000, c001, c010, c011 = values[at], values[at + 1], values[at + dy], values[at + dy + 1]
+        c001, c010, c011 = values[at + 1], values[at + dy], values[at + dy + 1]
         at += dx
         c100, c101, c110, c111 = values[at], values[at + 1], values[at + dy], values[at + dy + 1]
     else:
-        c000 = _corner(block, x, y, z, neighbors, values)
         c001 = _corner(block, x, y, z + 1, neighbors, values)
         c010 = _corner(block, x, y + 1, z, neighbors, values)
         c011 = _corner(block, x, y + 1, z + 1, neighbors, values)
@@ -109,14 +112,15 @@ def _sample(block: int, px: Any, py: Any, pz: Any, neighbors: Any, values: Any, 
 
 
 @_inlined
-def _leave(px: Any, origin: Any, direction: Any, edge: Any, one: Any, best: Any) -> Any:
-    """Where a ray leaves the slab of width ``edge`` around ``px`` along one axis, at most ``best``."""
-    if direction == 0:
-        return best
-    wall = np.floor(px / edge)
-    if direction > 0:
-        wall += one
-    return min(best, (wall * edge - origin) / direction)
+def _inverse(component: Any, one: Any, values: Any) -> Any:
+    """Metres per voxel along one axis; far beyond every wall for a ray across it."""
+    return one / component if component != 0 else values.dtype.type(1e30)
+
+
+@_inlined
+def _wall(position: Any, inverse: Any, bits: int, values: Any) -> Any:
+    """The face of the cube of edge 2**bits around ``position`` that the ray runs towards, along one axis."""
+    return values.dtype.type(((int(np.floor(position)) >> bits) + (1 if inverse > 0 else 0)) << bits)
 
 
 @_compiled
@@ -131,9 +135,9 @@ def _refine(o: Any, d: Any, bracket: Any, tables: Any, shape: Any, numbers: Any,
         middle = left + above / (above - below) * (right - left)
         px, py, pz = o[0] + middle * d[0], o[1] + middle * d[1], o[2] + middle * d[2]
         bx, by, bz = int(np.floor(px)) >> BLOCK_BITS, int(np.floor(py)) >> BLOCK_BITS, int(np.floor(pz)) >> BLOCK_BITS
-        block, _region = _find_block(bx, by, bz, regions, blocks, shape)
+        block = _find_block(bx, by, bz, regions, blocks, shape)
         if block < 0:
-            return one * np.nan
+            return values.dtype.type(np.nan)
         found = _sample(block, px, py, pz, neighbors, values, one)
         if math.isnan(found):
             return found
@@ -155,22 +159,22 @@ def _march(result: Any, span: Any, lines: Any, tables: Any, shape: Any, numbers:
     origin, directions, spacings, firsts, lasts = lines
     regions, blocks, neighbors, values = tables
     near, far, one, slack, _tolerance = numbers
-    nan, infinite = one * np.nan, one * np.inf
-    block_edge, region_edge = one * values.dtype.type(BLOCK), one * values.dtype.type(REGION)
+    nan = values.dtype.type(np.nan)
     for r in range(span[0], span[1]):
         d, spacing = directions[r], spacings[r]
         step, before, t_before, hit = firsts[r], nan, nan, nan
+        ix, iy, iz = _inverse(d[0], one, values), _inverse(d[1], one, values), _inverse(d[2], one, values)
         while step <= lasts[r]:
             t = min(near + values.dtype.type(step) * spacing, far)
             px, py, pz = origin[0] + t * d[0], origin[1] + t * d[1], origin[2] + t * d[2]
             bx, by = int(np.floor(px)) >> BLOCK_BITS, int(np.floor(py)) >> BLOCK_BITS
             bz = int(np.floor(pz)) >> BLOCK_BITS
-            block, region = _find_block(bx, by, bz, regions, blocks, shape)
+            block = _find_block(bx, by, bz, regions, blocks, shape)
             if block < 0:
-                edge = block_edge if region >= 0 else region_edge
-                leave = _leave(px, origin[0], d[0], edge, one, infinite)
-                leave = _leave(py, origin[1], d[1], edge, one, leave)
-                leave = _leave(pz, origin[2], d[2], edge, one, leave)
+                bits = BLOCK_BITS - 1 - block
+                leave = (_wall(px, ix, bits, values) - origin[0]) * ix
+                leave = min(leave, (_wall(py, iy, bits, values) - origin[1]) * iy)
+                leave = min(leave, (_wall(pz, iz, bits, values) - origin[2]) * iz)
                 step = max(int(np.ceil((leave - near) / spacing - slack)), step + 1)
                 before = nan
                 continue

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparse_s4r.render.blocks import BLOCK_VOXELS, CORNERS, REGION, index_blocks
+from sparse_s4r.structures import BLOCK
 
 coordinate = st.tuples(*[st.integers(-300, 300)] * 3)
 
@@ -16,18 +17,32 @@ def test_corners_are_found_like_in_a_dictionary(voxels: set[tuple[int, int, int]
     rows = {tuple(voxel): row for row, voxel in enumerate(coordinates.tolist())}
     index = index_blocks(coordinates)
     local = coordinates - index.lower
-    block, _ = index.find_blocks(local >> 3)
+    block = index.find_blocks(local >> 3)
     found = index.rows[index.corner_slots(block, local)]
     expected = [[rows.get((x + i, y + j, z + k), -1) for i, j, k in CORNERS] for x, y, z in coordinates.tolist()]
     assert found.tolist() == expected
 
 
-def test_empty_blocks_and_regions_are_told_apart() -> None:
+def test_empty_blocks_name_the_largest_aligned_empty_cube() -> None:
     index = index_blocks(torch.tensor([[0, 0, 0], [3 * REGION, 0, 0]]))
-    places = torch.tensor([[0, 0, 0], [1, 0, 0], [REGION // 8, 0, 0], [-1, 0, 0], [10**6, 0, 0]])
-    block, region = index.find_blocks(places)
-    assert block.tolist() == [0, -1, -1, -1, -1]
-    assert region.tolist() == [0, 0, -1, -1, -1]
+    # Next to the block; in the cubes of 2, 4 and 8 blocks that do not hold it; in an empty region; out of the box.
+    places = [[0, 0, 0], [1, 0, 0], [2, 1, 0], [1, 4, 0], [15, 15, 15], [16, 0, 0], [-1, 0, 0], [10**6, 0, 0]]
+    assert index.find_blocks(torch.tensor(places)).tolist() == [0, -1, -2, -3, -4, -5, -5, -5]
+
+
+@given(st.sets(st.tuples(*[st.integers(0, 15)] * 3), min_size=1, max_size=30))
+def test_marked_cubes_are_empty(blocks: set[tuple[int, int, int]]) -> None:
+    index = index_blocks(torch.tensor(sorted(blocks)) * BLOCK)
+    places = torch.cartesian_prod(*[torch.arange(16)] * 3)
+    marks = index.find_blocks(places).view(16, 16, 16)
+    occupied = torch.zeros(16, 16, 16, dtype=torch.bool)
+    occupied[tuple(torch.tensor(sorted(blocks)).T)] = True
+    assert torch.equal(marks >= 0, occupied)
+    for (x, y, z), mark in zip(places.tolist(), marks.flatten().tolist(), strict=True):
+        if mark < 0:
+            edge = 1 << (-1 - mark)
+            x, y, z = (value // edge * edge for value in (x, y, z))
+            assert not occupied[x : x + edge, y : y + edge, z : z + edge].any()
 
 
 def test_memory_follows_the_voxels_not_the_box() -> None:

@@ -167,7 +167,7 @@ def test_colors_of_a_textured_box_are_recovered() -> None:
     assert wanted is not None
     hit = wanted.sum(dim=-1) > 0
     # A grey guess is off by 0.26 on average; a tenth of that, from where no image was taken, is a recovered texture.
-    assert float((seen - wanted)[hit].abs().mean()) < 0.1 * float((0.5 - wanted)[hit].abs().mean())
+    assert float((seen.detach() - wanted)[hit].abs().mean()) < 0.1 * float((0.5 - wanted)[hit].abs().mean())
 
 
 def frame_of_sphere(camera: Camera, radius: float) -> RGBDFrame:
