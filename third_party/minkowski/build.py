@@ -64,7 +64,7 @@ def free_memory() -> int:
         return 1 << 60
 
 
-def check_machine(cuda: str | None) -> int:
+def check_machine(cuda: str | None, has_nvcc: bool) -> int:
     """Number of compile jobs.
 
     Raises:
@@ -81,7 +81,7 @@ def check_machine(cuda: str | None) -> int:
         result = _run([compiler, program, "-lopenblas", "-o", program.with_suffix("")])
         if result.returncode != 0:
             raise BuildError(f"{result.stderr.strip()}\n{_NO_BLAS}")
-    if cuda and shutil.which("nvcc") is None and not os.environ.get("CUDA_HOME"):
+    if cuda and not has_nvcc:
         raise BuildError(_NO_NVCC.format(cuda=cuda))
     free = free_memory()
     if free < UNIT_MEMORY:
@@ -168,9 +168,9 @@ class _Heartbeat:
             print(f"  ... {minutes} min", flush=True)
 
 
-def build(target: Path, torch_version: str, cuda: str | None) -> None:
+def build(target: Path, torch_version: str, cuda: str | None, has_nvcc: bool) -> None:
     """Build the wheel into the folder ``target``, which appears when it is whole."""
-    jobs = check_machine(cuda)
+    jobs = check_machine(cuda, has_nvcc)
     options = ["--force_cuda" if cuda else "--cpu_only", "--blas=openblas"]
     target.parent.mkdir(parents=True, exist_ok=True)
     log = target.parent / f"{target.name}.log"
@@ -209,6 +209,7 @@ def main() -> None:
     """Install MinkowskiEngine, from the cache or from source."""
     try:
         import torch
+        from torch.utils.cpp_extension import CUDA_HOME
     except ImportError:
         sys.exit("MinkowskiEngine: torch is not installed here; run make install first")
     started = time.monotonic()
@@ -218,7 +219,7 @@ def main() -> None:
             print(f"MinkowskiEngine {VERSION}: using the wheel in {target}")
         else:
             print(f"MinkowskiEngine {VERSION}: building it from source, once for this torch and python", flush=True)
-            build(target, torch.__version__, torch.version.cuda)
+            build(target, torch.__version__, torch.version.cuda, CUDA_HOME is not None)
         install(target)
     except (BuildError, EditError) as error:
         sys.exit(f"\nMinkowskiEngine {VERSION} was not installed: {error}")
