@@ -35,6 +35,7 @@ class BlockIndex:
             of an aligned, empty cube of 2**n blocks per edge, the largest there is.
         neighbors: (B, 8) int32 blocks at +0/+1 per axis, in the order of ``CORNERS``; B where there is none.
         rows: ((B + 1) * 512,) int32 row per voxel, -1 where absent; the last block is empty and stands for all such.
+        slots: (N,) int64 place of every voxel in ``rows``.
     """
 
     lower: Tensor
@@ -44,6 +45,7 @@ class BlockIndex:
     blocks: Tensor
     neighbors: Tensor
     rows: Tensor
+    slots: Tensor
 
     def find_blocks(self, block: Tensor) -> Tensor:
         """Numbers (P,) int64 of the occupied blocks at ``block`` (P, 3), or -1 - n as in ``blocks``."""
@@ -82,15 +84,18 @@ def index_blocks(coordinates: Tensor) -> BlockIndex:
     lower = low.div(REGION, rounding_mode="floor") * REGION
     size = high - lower + 1
     shape = _region_shape(size)
-    local = coordinates - lower
-    region = _flatten(local >> (BLOCK_BITS + REGION_BITS), shape)
+    # Columns of int32: this runs over all voxels once per prediction, and memory traffic is all its cost.
+    x, y, z = (coordinates - lower).to(torch.int32).T.contiguous()
+    whole, mask = BLOCK_BITS + REGION_BITS, (1 << REGION_BITS) - 1
+    region = ((x >> whole) * shape[1] + (y >> whole)) * shape[2] + (z >> whole)
     regions, region_count = _number(region, shape[0] * shape[1] * shape[2])
-    within = _flatten_bits((local >> BLOCK_BITS) & ((1 << REGION_BITS) - 1), REGION_BITS)
-    block = regions[region].long() * REGION_BLOCKS + within
+    within = _join(x >> BLOCK_BITS & mask, y >> BLOCK_BITS & mask, z >> BLOCK_BITS & mask, REGION_BITS)
+    block = regions.index_select(0, region).long() * REGION_BLOCKS + within
     blocks, block_count = _number(block, region_count * REGION_BLOCKS)
-    slot = blocks[block].long() * BLOCK_VOXELS + _flatten_bits(local & (BLOCK - 1), BLOCK_BITS)
+    inner = _join(x & (BLOCK - 1), y & (BLOCK - 1), z & (BLOCK - 1), BLOCK_BITS)
+    slots = blocks.index_select(0, block).long() * BLOCK_VOXELS + inner
     rows = torch.full(((block_count + 1) * BLOCK_VOXELS,), -1, dtype=torch.int32, device=coordinates.device)
-    rows[slot] = torch.arange(len(coordinates), dtype=torch.int32, device=coordinates.device)
+    rows[slots] = torch.arange(len(coordinates), dtype=torch.int32, device=coordinates.device)
     stored = int((rows >= 0).sum())
     if stored != len(coordinates):
         raise ValueError(
@@ -98,7 +103,7 @@ def index_blocks(coordinates: Tensor) -> BlockIndex:
             "remove repeats with torch.unique(dim=0)"
         )
     blocks = _mark_empty_cubes(blocks)
-    bare = BlockIndex(lower, shape, size, regions, blocks, torch.empty(0, 8, dtype=torch.int32), rows)
+    bare = BlockIndex(lower, shape, size, regions, blocks, torch.empty(0, 8, dtype=torch.int32), rows, slots)
     return replace(bare, neighbors=_neighbors(bare, block_count))
 
 
@@ -153,4 +158,8 @@ def _flatten(index: Tensor, shape: tuple[int, int, int]) -> Tensor:
 
 
 def _flatten_bits(index: Tensor, bits: int) -> Tensor:
-    return (index[..., 0] << (2 * bits)) | (index[..., 1] << bits) | index[..., 2]
+    return _join(index[..., 0], index[..., 1], index[..., 2], bits)
+
+
+def _join(x: Tensor, y: Tensor, z: Tensor, bits: int) -> Tensor:
+    return (x << (2 * bits)) | (y << bits) | z

@@ -57,12 +57,12 @@ class SearchField:
 @torch.no_grad()
 def make_search_field(index: BlockIndex, tsdf: Tensor, voxel_size: float) -> SearchField:
     """Lay the distances ``tsdf`` (N,) metres out in the blocks of ``index``."""
-    values = tsdf.detach() if tsdf.dtype == torch.float64 else tsdf.detach().float()
-    padded = torch.cat([values, values.new_full((1,), torch.nan)])
-    double = values.dtype == torch.float64
+    double = tsdf.dtype == torch.float64
+    values = torch.full_like(index.rows, torch.nan, dtype=torch.float64 if double else torch.float32)
+    values[index.slots] = tsdf.detach().to(values.dtype)
     # float32 resolves a depth of 5 m to 5e-7 m, so a finer tolerance than 1e-5 voxels would never be reached.
     tolerance, refinements = (1e-12 * voxel_size, 60) if double else (1e-5 * voxel_size, 8)
-    return SearchField(index, padded[index.rows.long()], tolerance, refinements)
+    return SearchField(index, values, tolerance, refinements)
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def search_numba(field: SearchField, rays: Rays) -> Tensor:
 
 
 @_inlined
-def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any) -> int:
+def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any) -> Any:
     rx, ry, rz = bx >> REGION_BITS, by >> REGION_BITS, bz >> REGION_BITS
     if rx < 0 or ry < 0 or rz < 0 or rx >= shape[0] or ry >= shape[1] or rz >= shape[2]:
         return -1 - REGION_BITS
