@@ -33,17 +33,18 @@ def observe(
         depth_max: Depth beyond which a sample is ignored, metres; the value used for the fusion.
 
     Returns:
-        All blocks of the box; SURFACE voxels are the scan's voxels in the box.
+        All blocks of the box, on the CPU; SURFACE voxels are the scan's voxels in the box.
 
     Raises:
         ValueError: An empty box.
     """
-    first, size = _block_box(scan.grid, lower, upper)
+    scan = scan.to("cpu")
+    first, size = _block_box(scan.grid, lower.cpu(), upper.cpu())
     near = _blocks_near(scan.coordinates, first, size)
     lattice = _Lattice(scan.grid, first, size)
     detail = _Detail(scan.grid, near + first)
     margin = BAND * scan.grid.truncation
-    for frame in frames:
+    for frame in (frame.to("cpu") for frame in frames):
         depth = torch.where(frame.depth <= depth_max, frame.depth, 0.0).float()
         lattice.look(depth, frame.camera, margin)
         detail.look(depth, frame.camera, margin)
