@@ -76,6 +76,7 @@ def build_loss(config: Config) -> SceneLoss:
         color=_term(loss.color),
         semantic=_term(loss.semantic),
         missing_weight=loss.missing_weight,
+        unknown_weight=loss.unknown_weight,
         gate_voxels=loss.gate_voxels,
         lab=loss.lab,
         log_tsdf=loss.log_tsdf,

@@ -81,9 +81,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     config = make_config(json.loads(content["config"]), source=str(path))
-    return Checkpoint(
-        config, content["weights"], content["optimizer"], content["step"], content["rng"], digest
-    )
+    return Checkpoint(config, content["weights"], content["optimizer"], content["step"], content["rng"], digest)
 
 
 def restore_network(checkpoint: Checkpoint, engine: str | None = None) -> nn.Module:

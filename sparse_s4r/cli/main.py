@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -13,7 +14,6 @@ from sparse_s4r.cli.import_ import import_command
 from sparse_s4r.cli.predict import predict_command
 from sparse_s4r.cli.render import render_command
 from sparse_s4r.cli.train import train_command
-from sparse_s4r.structures.errors import UserError
 
 app = typer.Typer(
     name="s4r",
@@ -34,9 +34,16 @@ app.command("demo")(demo_command)
 
 def main() -> None:
     """Run the command; an error that the user can mend ends in its message and exit code 2."""
+    # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
-    except UserError as error:
+    except ValueError as error:
+        # Imported here: the package of the value types brings torch, which --help must not wait for.
+        from sparse_s4r.structures.errors import UserError
+
+        if not isinstance(error, UserError):
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

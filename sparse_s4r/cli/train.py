@@ -11,7 +11,9 @@ import typer
 def train_command(
     scenes: Annotated[list[Path], typer.Option("--scenes", help="Scene folder made by s4r import; repeat for more.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make for checkpoint, log and configuration.")],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML configuration; default: configs/sparse.yaml's values.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML configuration; default: configs/sparse.yaml's values.")
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeat for more.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:

@@ -54,8 +54,10 @@ class ObservationPyramid:
         blocks = torch.div(cells, per_block, rounding_mode="floor")
         rows = self._blocks.rows(blocks)
         known = rows.clamp(min=0)
-        result = torch.where(rows < 0, UNKNOWN_BIT, self._uniform[known]) if len(self._uniform) else rows.new_full(
-            rows.shape, UNKNOWN_BIT, dtype=torch.uint8
+        result = (
+            torch.where(rows < 0, UNKNOWN_BIT, self._uniform[known])
+            if len(self._uniform)
+            else rows.new_full(rows.shape, UNKNOWN_BIT, dtype=torch.uint8)
         )
         mixed = self._mixed_row[known] if len(self._uniform) else rows
         inside = ((rows >= 0) & (mixed >= 0)).nonzero().squeeze(1)

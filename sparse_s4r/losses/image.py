@@ -79,5 +79,3 @@ def _mean(values: Tensor, source: Tensor) -> tuple[Tensor, int]:
     if values.numel() == 0:
         return source.flatten()[:1].sum() * 0.0, 0
     return values.mean(), values.numel()
-
-

@@ -52,6 +52,7 @@ class SceneLoss:
         color: Rendered colour.
         semantic: Rendered semantics against labels of real views.
         missing_weight: Weight of surface that the input lacks, in the 3D terms.
+        unknown_weight: Weight of unseen cells, as empty, in the occupancy.
         gate_voxels: Largest depth difference, voxels, at which colour and semantics of a pixel count.
         lab: Compare colour in Lab.
         log_tsdf: Compare log-transformed distances.
@@ -65,6 +66,7 @@ class SceneLoss:
     color: Term
     semantic: Term
     missing_weight: float
+    unknown_weight: float
     gate_voxels: float
     lab: bool
     log_tsdf: bool
@@ -105,18 +107,16 @@ class SceneLoss:
         parts: list[Part] = []
         if self.occupancy.active(step):
             for level in prediction.occupancy:
-                value, count = occupancy_loss(level, target.observation, target.input_observation, self.missing_weight)
+                value, count = occupancy_loss(
+                    level, target.observation, target.input_observation, self.missing_weight, self.unknown_weight
+                )
                 parts.append((f"occupancy_{level.stride}", self.occupancy, value, count))
         if self.tsdf.active(step):
-            value, count = tsdf_loss(
-                prediction, target.scan, target.observation, self.missing_weight, self.log_tsdf
-            )
+            value, count = tsdf_loss(prediction, target.scan, target.observation, self.missing_weight, self.log_tsdf)
             parts.append(("tsdf", self.tsdf, value, count))
         return parts
 
-    def _image_parts(
-        self, views: Sequence[tuple[RenderedView, RGBDFrame]], grid: GridSpec, step: int
-    ) -> list[Part]:
+    def _image_parts(self, views: Sequence[tuple[RenderedView, RGBDFrame]], grid: GridSpec, step: int) -> list[Part]:
         parts: list[Part] = []
         gate = self.gate_voxels * grid.voxel_size
         for view, frame in views:

@@ -12,21 +12,27 @@ from sparse_s4r.structures import LevelOccupancy, ScenePrediction, SparseTSDF
 
 
 def occupancy_loss(
-    level: LevelOccupancy, target: ObservationPyramid, observed: ObservationPyramid, missing_weight: float
+    level: LevelOccupancy,
+    target: ObservationPyramid,
+    observed: ObservationPyramid,
+    missing_weight: float,
+    unknown_weight: float,
 ) -> tuple[Tensor, int]:
     """Binary cross-entropy of a level's occupancy over candidates that the target frames saw.
 
-    A cell is occupied if any of its voxels is surface, empty if none is and some voxel was seen to be free, and
-    does not count otherwise.
+    A cell is occupied if any of its voxels is surface, and empty if none is and some voxel was seen to be free.
+    What no frame saw is empty with ``unknown_weight``.
 
     Args:
         level: Candidates of the level.
         target: Observation by all training frames.
         observed: Observation by the input's frames.
         missing_weight: Weight of cells that are surface in the target and not in the input; others weigh 1.
+        unknown_weight: Weight of cells that no frame saw. At 0, as in SG-NN, nothing holds back what is generated
+            behind walls, and whole scenes fill up.
 
     Returns:
-        The loss (), 0 with zero gradient when no cell counts, and the number of cells that count.
+        The loss (), 0 with zero gradient when no cell counts, and the number of cells that were seen.
 
     Source: SG-NN section 3.3; the weight as SPSG applies it, on missing surface only.
     """
@@ -34,7 +40,7 @@ def occupancy_loss(
     surface = (bits & SURFACE_BIT) != 0
     known = (bits & (SURFACE_BIT | FREE_BIT)) != 0
     missing = surface & ~observed.surface(level.coordinates, level.stride)
-    weight = torch.where(missing, missing_weight, 1.0).to(level.logits) * known
+    weight = torch.where(missing, missing_weight, torch.where(known, 1.0, unknown_weight)).to(level.logits)
     losses = F.binary_cross_entropy_with_logits(level.logits, surface.to(level.logits), reduction="none")
     return (losses * weight).sum() / weight.sum().clamp(min=1.0), int(known.sum())
 

@@ -25,7 +25,9 @@ class DecoderLevel(nn.Module):
         super().__init__()
         self.up = Upsample(coarse, width)
         self.fuse = nn.Sequential(
-            Pointwise(nn.Linear(width + skip, width, bias=False)), Pointwise(nn.BatchNorm1d(width)), Pointwise(nn.ReLU())
+            Pointwise(nn.Linear(width + skip, width, bias=False)),
+            Pointwise(nn.BatchNorm1d(width)),
+            Pointwise(nn.ReLU()),
         )
         self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
 

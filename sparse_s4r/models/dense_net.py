@@ -100,7 +100,7 @@ class DenseNet(nn.Module):
     def _scatter(self, scan: SparseTSDF, features: Tensor, box: SampleBox) -> Tensor:
         """Features (N, C) of the scan's voxels as a dense batch (1, C, X, Y, Z), zeros elsewhere."""
         lower, upper = (bound.to(scan.coordinates.device) for bound in box)
-        weight = self.fusion[0].weight
+        weight = next(self.parameters())
         inside = ((scan.coordinates >= lower) & (scan.coordinates < upper)).all(dim=1)
         x, y, z = (scan.coordinates[inside] - lower).unbind(1)
         dense = weight.new_zeros(features.shape[1], *(upper - lower).tolist())

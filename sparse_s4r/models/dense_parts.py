@@ -24,7 +24,8 @@ class DenseResidualBlock(nn.Module):
 
     def forward(self, volume: Tensor) -> Tensor:
         """The block's input plus its change of it."""
-        return volume + self.body(volume)
+        change: Tensor = self.body(volume)
+        return volume + change
 
 
 class DenseEncoder(nn.Module):

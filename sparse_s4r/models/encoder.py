@@ -24,9 +24,7 @@ class Encoder(nn.Module):
     def __init__(self, in_channels: int, widths: Sequence[int], blocks: int) -> None:
         super().__init__()
         self.stem = Convolution(in_channels, widths[0])
-        self.levels = nn.ModuleList(
-            nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)]) for width in widths
-        )
+        self.levels = nn.ModuleList(nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)]) for width in widths)
         self.downs = nn.ModuleList(
             nn.Sequential(Downsample(fine, coarse), Pointwise(nn.BatchNorm1d(coarse)), Pointwise(nn.ReLU()))
             for fine, coarse in zip(widths[:-1], widths[1:], strict=True)

@@ -80,7 +80,7 @@ class SceneNet(nn.Module):
             Pointwise(nn.ReLU()),
             *[ResidualBlock(widths[-1]) for _ in range(shape.bottleneck_blocks)],
         )
-        self.occupancy = nn.ModuleList(nn.Linear(width, 1) for width in widths)
+        self.occupancy = nn.ModuleList(_occupancy_head(width) for width in widths)
         self.geometry_decoder = self._decoder(encoders)
         self.color_decoder = self._decoder(encoders) if shape.color_decoder else None
         self.semantic_decoder = self._decoder(encoders) if shape.classes else None
@@ -169,7 +169,7 @@ class SceneNet(nn.Module):
         attributes: Sequence[VoxelTensor],
     ) -> tuple[VoxelTensor, list[VoxelTensor], LevelOccupancyBatch]:
         """Generate the cells of ``level``, keep the occupied ones, and bring the attributes to them."""
-        step = self.geometry_decoder[level]
+        step = _level(self.geometry_decoder, level)
         raised = step.up(geometry)
         raised = raised.prune(_per_scene(scenes, raised, lambda scene, cells: possible(scene, cells, raised.stride)))
         skip_features = raised.lookup(skip)
@@ -179,14 +179,14 @@ class SceneNet(nn.Module):
         keep = self._keep(scenes, candidates, logits, skip)
         kept, skip_kept = candidates.prune(keep), skip_features[keep]
         followers = [
-            decoder[level].refine(decoder[level].up(coarse, kept), skip_kept)
-            for decoder, coarse in zip(self._attribute_decoders(), attributes, strict=True)
+            follow.refine(follow.up(coarse, kept), skip_kept)
+            for follow, coarse in zip(
+                (_level(decoder, level) for decoder in self._attribute_decoders()), attributes, strict=True
+            )
         ]
         return kept, followers, occupancy
 
-    def _keep(
-        self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor, observed: VoxelTensor
-    ) -> Tensor:
+    def _keep(self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor, observed: VoxelTensor) -> Tensor:
         """Cells to go on with: predicted occupied, of the guide, or of the scan; never more than the budget."""
         keep = logits > 0
         if any(scene.guide is not None for scene in scenes):
@@ -200,9 +200,7 @@ class SceneNet(nn.Module):
         budget = self.shape.voxel_budget if cells.stride == 1 else self.shape.voxel_budget // 8
         return within_budget(ranking, keep, budget * len(scenes))
 
-    def _level_occupancy(
-        self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor
-    ) -> LevelOccupancyBatch:
+    def _level_occupancy(self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor) -> LevelOccupancyBatch:
         batch = cells.coordinates[:, 0]
         return [
             LevelOccupancy(cells.stride, cells.coordinates[batch == index, 1:], logits[batch == index])
@@ -233,6 +231,22 @@ class SceneNet(nn.Module):
                 )
             )
         return predictions
+
+
+def _level(decoder: nn.ModuleList, level: int) -> DecoderLevel:
+    """A decoder's step to ``level``, as the type that it is."""
+    step = decoder[level]
+    if not isinstance(step, DecoderLevel):
+        raise TypeError(f"decoder: expected DecoderLevel at {level}, got {type(step).__name__}")
+    return step
+
+
+def _occupancy_head(width: int) -> nn.Linear:
+    """A head that starts at "empty": one that starts undecided floods the first steps with cells."""
+    head = nn.Linear(width, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.constant_(head.bias, -2.0)
+    return head
 
 
 def _with_batch(coordinates: Sequence[Tensor]) -> Tensor:

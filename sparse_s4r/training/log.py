@@ -89,7 +89,9 @@ class TrainingLog:
             if not self._console.is_terminal:
                 # A bar redrawn in place leaves nothing in a file; lines do.
                 left = (self.steps - step - 1) * seconds
-                self._console.print(f"step {step + 1}/{self.steps}  {status}  {left / 60:.1f} min left", highlight=False)
+                self._console.print(
+                    f"step {step + 1}/{self.steps}  {status}  {left / 60:.1f} min left", highlight=False
+                )
         if result.views and step % self.image_every == 0:
             view, frame = result.views[0]
             picture = comparison(view, frame).numpy()

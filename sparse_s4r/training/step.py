@@ -56,8 +56,6 @@ class SceneObjective:
         report = self.loss(prediction, Target(sample.target, seen_by_all, seen_by_input), views, step)
         return StepResult(report, prediction, views)
 
-    def _render(
-        self, prediction: ScenePrediction, sample: SceneSample
-    ) -> tuple[tuple[RenderedView, RGBDFrame], ...]:
+    def _render(self, prediction: ScenePrediction, sample: SceneSample) -> tuple[tuple[RenderedView, RGBDFrame], ...]:
         field = self.raycaster.prepare(prediction)
         return tuple((self.raycaster.render(field, frame.camera), frame) for frame in sample.frames)

@@ -85,9 +85,7 @@ class Trainer:
             path,
         )
 
-    def _step(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int
-    ) -> StepResult:
+    def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> StepResult:
         sample = self.dataset.sample(step).to(self.fabric.device)
         result = self.objective(model, sample, step)
         if not bool(torch.isfinite(result.report.total)):
@@ -133,4 +131,3 @@ def make_trainer(config: Config, scenes: list[Scene], resume: Checkpoint | None 
     )
     dataset = build_dataset(config, scenes)
     return Trainer(config, fabric, dataset, network, optimizer, objective, 0 if resume is None else resume.step)
-

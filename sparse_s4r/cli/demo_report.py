@@ -1,0 +1,177 @@
+"""The demo's page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sparse_s4r.data.prediction_format import load_prediction
+from sparse_s4r.data.scene_format import open_scene
+from sparse_s4r.evaluation.held_out import ViewErrors
+from sparse_s4r.evaluation.run import Metrics, render_pairs
+from sparse_s4r.inference.pictures import save_picture
+from sparse_s4r.inference.run import PredictionSummary
+from sparse_s4r.render.pictures import class_palette, comparison
+from sparse_s4r.structures import ScenePrediction
+from sparse_s4r.viewer.overview import overview, overview_camera
+from sparse_s4r.viewer.report import Curve, Figures, Part, Picture, write_report
+
+_LABEL_SOURCES = {
+    "stand-in": "The labels come from a stand-in for a 2D segmentation network: the true labels of the generated "
+    "frames, degraded with coarse outlines and wrong names. It is no segmentation method.",
+    "geometry": "The labels come from a simple rule on shapes (floor, wall, ceiling, object), not from a "
+    "segmentation network.",
+    "capture": "The labels are the label images of the capture.",
+}
+_MAX_COMPARISONS = 4
+
+
+@dataclass(frozen=True)
+class DemoResults:
+    """Where the demo's results are, and what they say.
+
+    Attributes:
+        scene: Scene folder.
+        run: Training folder.
+        prediction: Prediction folder.
+        metrics: Figures of the prediction.
+        summary: Size, time and memory of the prediction.
+        labels: "stand-in", "geometry" or "capture".
+        seconds: Time of everything.
+    """
+
+    scene: Path
+    run: Path
+    prediction: Path
+    metrics: Metrics
+    summary: PredictionSummary
+    labels: str
+    seconds: float
+
+
+def write_demo_report(results: DemoResults, path: Path) -> Path:
+    """Write the page, and the overview pictures beside it."""
+    scene = open_scene(results.scene)
+    prediction, info = load_prediction(results.prediction)
+    palette = class_palette(len(info.class_names))
+    legend = tuple(
+        (name, (int(color[0]), int(color[1]), int(color[2])))
+        for name, color in zip(info.class_names, palette, strict=True)
+    )
+    parts = [
+        _overview_part(results, prediction, legend),
+        _views_part(results, prediction),
+        _figures_part(results),
+        _training_part(results),
+    ]
+    write_report(f"sparse_s4r: {scene.name}", parts, path)
+    return path
+
+
+def _overview_part(
+    results: DemoResults, prediction: ScenePrediction, legend: tuple[tuple[str, tuple[int, int, int]], ...]
+) -> Part:
+    scene = open_scene(results.scene)
+    scan = ScenePrediction.from_scan(scene.load_scan("input"))
+    camera = overview_camera(prediction.grid.centers(prediction.coordinates))
+    seen, whole = overview(scan, camera), overview(prediction, camera)
+    pictures = {
+        "input.png": (seen.color, "what the kept frames saw, fused"),
+        "color.png": (whole.color, "the predicted scene"),
+        "completed.png": (whole.shape, "its surface: grey was seen, orange is completed"),
+        "labels.png": (whole.labels, "its labels"),
+    }
+    folder = results.prediction.parent / "overview"
+    folder.mkdir(exist_ok=True)
+    shown = []
+    for name, (pixels, caption) in pictures.items():
+        if pixels is not None:
+            save_picture(pixels, folder / name)
+            shown.append(Picture(pixels, caption))
+    summary = results.summary
+    text = (
+        f"From {summary.voxels_in:,} voxels of the incomplete scan to {summary.voxels_out:,}, of which "
+        f"{summary.voxels_completed:,} were not in it, at {summary.voxel_size * 100:g} cm, in one pass of "
+        f"{summary.seconds:.1f} s. {_LABEL_SOURCES[results.labels]}"
+    )
+    return Part("The whole scene from above", text, tuple(shown), legend=legend)
+
+
+def _views_part(results: DemoResults, prediction: ScenePrediction) -> Part:
+    scene = open_scene(results.scene)
+    names = results.metrics.frames
+    # Spread over the capture, not its first frames.
+    chosen = [
+        names[index * len(names) // min(len(names), _MAX_COMPARISONS)]
+        for index in range(min(len(names), _MAX_COMPARISONS))
+    ]
+    pairs = render_pairs(prediction, scene, chosen, width=240)
+    pictures = tuple(
+        Picture(comparison(view, frame), f"frame {name}: real above, predicted below")
+        for name, (view, frame) in zip(chosen, pairs, strict=True)
+    )
+    text = "Cameras that took no part in the input or the training. Colour, depth (red near, violet far) and labels."
+    return Part("Held-out views", text, pictures)
+
+
+def _figures_part(results: DemoResults) -> Part:
+    metrics = results.metrics
+    rows = [
+        ("prediction", metrics.prediction),
+        ("fused input", metrics.input),
+        ("prediction, where both hit", metrics.prediction_where_both_hit),
+        ("fused input, where both hit", metrics.input_where_both_hit),
+        ("prediction, where the input has nothing", metrics.prediction_where_input_misses),
+    ]
+    figures = Figures(
+        (
+            "over held-out frames",
+            "pixels covered",
+            "depth error, median",
+            "depth error, p90",
+            "within 5 cm",
+            "colour PSNR",
+        ),
+        tuple((name, *_cells(errors)) for name, errors in rows),
+    )
+    completion = metrics.completion
+    text = (
+        f"Of {completion.missing:,} surface voxels that the input lacks and the other frames saw, the prediction has "
+        f"{completion.recall:.0%}; of {completion.completed:,} surface voxels that it adds in space that was seen, "
+        f"{completion.precision:.0%} lie on the true surface or next to it. The network was trained on frames of this "
+        "very scene, the held-out ones excepted."
+    )
+    if metrics.labels is not None:
+        text += f" Rendered labels agree with those of held-out frames on {metrics.labels.accuracy:.0%} of the pixels."
+    return Part("Figures", text, figures=figures)
+
+
+def _cells(errors: ViewErrors) -> tuple[str, ...]:
+    return (
+        f"{errors.coverage:.1%}",
+        f"{errors.depth_median * 1000:.1f} mm",
+        f"{errors.depth_p90 * 1000:.1f} mm",
+        f"{errors.depth_within_5cm:.1%}",
+        "-" if errors.color_psnr is None else f"{errors.color_psnr:.1f} dB",
+    )
+
+
+def _training_part(results: DemoResults) -> Part:
+    records = [json.loads(line) for line in (results.run / "losses.jsonl").read_text().splitlines()]
+    names = [name for name in records[-1] if name not in ("step", "seconds", "voxels")]
+    curves = []
+    for name in names:
+        values = torch.tensor([record[name] for record in records if name in record])
+        # A running mean: a step sees one crop and a few views, so single values jump.
+        window = max(1, len(values) // 10)
+        smooth = values.unfold(0, window, 1).mean(1)
+        curves.append(Curve(name, tuple(float(value) for value in smooth)))
+    text = (
+        f"{len(records)} steps; every loss compares the prediction with the scene's own frames or the scan fused from "
+        f"them. The whole demo took {results.seconds / 60:.1f} minutes and "
+        f"{results.summary.peak_memory_bytes / 2**30:.1f} GiB at most."
+    )
+    return Part("Training", text, curves=tuple(curves))

@@ -1,0 +1,31 @@
+"""s4r predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict_command(
+    scene: Annotated[Path, typer.Argument(help="Scene folder made by s4r import.")],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="Checkpoint made by s4r train.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make for voxels, meshes and figures.")],
+    engine: Annotated[str | None, typer.Option("--engine", help="Sparse engine other than the training's.")] = None,
+) -> None:
+    """Predict a whole scene in one pass, without chunks."""
+    from rich.console import Console
+
+    from sparse_s4r.inference.run import run_prediction
+
+    console = Console()
+    with console.status("predicting"):
+        summary = run_prediction(scene, checkpoint, out, engine)
+    console.print(
+        f"wrote {out}: {summary.voxels_in:,} voxels in, {summary.voxels_out:,} out "
+        f"({summary.voxels_completed:,} completed), {summary.seconds:.1f} s on {summary.device} "
+        f"with {summary.engine}, peak {summary.peak_memory_bytes / 2**30:.2f} GiB",
+        highlight=False,
+        soft_wrap=True,
+    )

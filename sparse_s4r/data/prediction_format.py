@@ -1,0 +1,105 @@
+"""A predicted scene on disk: docs/prediction-format.md."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from sparse_s4r.structures import IGNORE_LABEL, GridSpec, ScenePrediction
+from sparse_s4r.structures.errors import DataError
+
+PREDICTION_NAME = "prediction.safetensors"
+_FORMAT = "sparse_s4r prediction 1"
+
+
+@dataclass(frozen=True)
+class PredictionInfo:
+    """What the metadata of a prediction says.
+
+    Attributes:
+        class_names: Classes of the labels; empty without semantics.
+        up: Up axis in the world.
+        checkpoint: SHA-256 of the checkpoint that made it, hexadecimal.
+    """
+
+    class_names: tuple[str, ...]
+    up: tuple[float, float, float]
+    checkpoint: str
+
+
+def save_prediction(prediction: ScenePrediction, info: PredictionInfo, folder: Path) -> None:
+    """Write ``prediction.safetensors`` to ``folder``.
+
+    Raises:
+        ValueError: The prediction lacks ``observed``.
+    """
+    if prediction.observed is None:
+        raise ValueError("prediction.observed: expected a mask, got None")
+    count = len(prediction)
+    labels = torch.full((count,), IGNORE_LABEL, dtype=torch.uint8)
+    confidence = torch.zeros(count, dtype=torch.float16)
+    if prediction.semantic_logits is not None and prediction.semantic_logits.shape[1]:
+        best = torch.softmax(prediction.semantic_logits.float(), dim=1).max(dim=1)
+        labels, confidence = best.indices.to(torch.uint8), best.values.half()
+    limit = prediction.grid.truncation
+    tensors = {
+        "coordinates": prediction.coordinates.int(),
+        "tsdf": prediction.tsdf.float().clamp(-limit, limit),
+        "labels": labels,
+        "confidence": confidence,
+        "observed": prediction.observed,
+    }
+    if prediction.color is not None:
+        tensors["color"] = (prediction.color.clamp(0, 1) * 255).round().to(torch.uint8)
+    grid = prediction.grid
+    metadata = {
+        "format": _FORMAT,
+        "voxel_size": repr(grid.voxel_size),
+        "origin": json.dumps(grid.origin),
+        "truncation_voxels": repr(grid.truncation_voxels),
+        "class_names": json.dumps(info.class_names),
+        "up": json.dumps(info.up),
+        "checkpoint": info.checkpoint,
+    }
+    save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, folder / PREDICTION_NAME, metadata)
+
+
+def load_prediction(folder: Path) -> tuple[ScenePrediction, PredictionInfo]:
+    """Read a prediction folder; labels come back as one-hot logits, so that they can be rendered.
+
+    Raises:
+        DataError: No prediction there, or not a readable one.
+    """
+    path = folder / PREDICTION_NAME
+    if not path.is_file():
+        raise DataError(f"{path}: expected a prediction made by s4r predict, found none")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _assemble(tensors, metadata)
+    except (SafetensorError, KeyError, json.JSONDecodeError, ValueError) as error:
+        raise DataError(f"{path}: not a readable prediction: {error}; run s4r predict again") from error
+
+
+def _assemble(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> tuple[ScenePrediction, PredictionInfo]:
+    x, y, z = json.loads(metadata["origin"])
+    grid = GridSpec(float(metadata["voxel_size"]), (x, y, z), float(metadata["truncation_voxels"]))
+    names = tuple(json.loads(metadata["class_names"]))
+    logits = F.one_hot(tensors["labels"].long(), len(names)).float() if names else None
+    prediction = ScenePrediction(
+        grid,
+        tensors["coordinates"].long(),
+        tensors["tsdf"],
+        tensors["color"].float() / 255 if "color" in tensors else None,
+        logits,
+        tensors["observed"],
+    )
+    up = json.loads(metadata["up"])
+    return prediction, PredictionInfo(names, (up[0], up[1], up[2]), metadata["checkpoint"])

@@ -1,0 +1,79 @@
+"""Surface that the input did not contain: how much of it is found, and how much of what is found is real."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparse_s4r.geometry.hash import VoxelHash
+from sparse_s4r.geometry.pyramid import FREE_BIT, SURFACE_BIT, ObservationPyramid
+from sparse_s4r.structures import ObservationGrid, ScenePrediction, SparseTSDF
+
+
+@dataclass(frozen=True)
+class CompletionScores:
+    """Recall and precision over surface voxels outside the input.
+
+    A surface voxel has a distance of less than one voxel.
+
+    Attributes:
+        missing: Surface voxels of the target that the input scan does not have.
+        recovered: Those of them that the prediction has as surface.
+        recall: ``recovered / missing``.
+        completed: Surface voxels of the prediction outside the input scan, in space that the target saw.
+        correct: Those of them that lie in the target's surface or next to it (within one voxel).
+        precision: ``correct / completed``.
+    """
+
+    missing: int
+    recovered: int
+    recall: float
+    completed: int
+    correct: int
+    precision: float
+
+
+def completion_scores(
+    prediction: ScenePrediction, scan: SparseTSDF, target: SparseTSDF, observation: ObservationGrid
+) -> CompletionScores:
+    """Score a prediction against the fuller scan.
+
+    Args:
+        prediction: The prediction.
+        scan: The input scan.
+        target: Scan of all training frames.
+        observation: What all training frames saw; predictions in unknown space are not judged.
+    """
+    voxel = target.grid.voxel_size
+    surface = target.coordinates[target.tsdf.abs() < voxel]
+    predicted = prediction.coordinates[prediction.tsdf.abs() < voxel]
+    in_scan = VoxelHash(scan.coordinates)
+    missing = surface[in_scan.rows(surface) < 0]
+    recovered = VoxelHash(predicted).rows(missing) >= 0
+    bits = ObservationPyramid(observation).bits(predicted, 1)
+    completed = predicted[(in_scan.rows(predicted) < 0) & ((bits & (SURFACE_BIT | FREE_BIT)) != 0)]
+    correct = _near(completed, VoxelHash(surface))
+    return CompletionScores(
+        len(missing),
+        int(recovered.sum()),
+        _share(recovered),
+        len(completed),
+        int(correct.sum()),
+        _share(correct),
+    )
+
+
+def _near(coordinates: Tensor, voxels: VoxelHash) -> Tensor:
+    """True (N,) where one of the 27 voxels around is in ``voxels``."""
+    axis = torch.arange(-1, 2, device=coordinates.device)
+    near = torch.zeros(len(coordinates), dtype=torch.bool, device=coordinates.device)
+    for offset in torch.cartesian_prod(axis, axis, axis):
+        near |= voxels.rows(coordinates + offset) >= 0
+    return near
+
+
+def _share(mask: Tensor) -> float:
+    return float(mask.double().mean()) if len(mask) else math.nan

@@ -1,0 +1,102 @@
+"""All figures of a prediction: held-out views, completion and labels, beside those of the fused input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sparse_s4r.data.prediction_format import load_prediction
+from sparse_s4r.data.scene_format import Scene, open_scene
+from sparse_s4r.evaluation.completion import CompletionScores, completion_scores
+from sparse_s4r.evaluation.held_out import ViewErrors, view_errors
+from sparse_s4r.evaluation.labels import LabelScores, label_scores
+from sparse_s4r.render.raycaster import Raycaster
+from sparse_s4r.structures import RenderedView, RGBDFrame, ScenePrediction
+from sparse_s4r.structures.errors import DataError
+
+Pairs = list[tuple[RenderedView, RGBDFrame]]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What ``metrics.json`` holds; docs/evaluation.md defines every figure.
+
+    Attributes:
+        prediction: Prediction against the held-out frames.
+        input: Fused input against the same frames.
+        prediction_where_both_hit: Prediction over the pixels that both hit.
+        input_where_both_hit: Fused input over the same pixels.
+        prediction_where_input_misses: Prediction over measured pixels where the fused input has nothing to show.
+        labels: Rendered classes against the held-out frames' labels; None without labels.
+        completion: Surface outside the input.
+        frames: Names of the held-out frames.
+    """
+
+    prediction: ViewErrors
+    input: ViewErrors
+    prediction_where_both_hit: ViewErrors
+    input_where_both_hit: ViewErrors
+    prediction_where_input_misses: ViewErrors
+    labels: LabelScores | None
+    completion: CompletionScores
+    frames: tuple[str, ...]
+
+
+def evaluate_prediction(
+    prediction_folder: Path, scene_folder: Path, frames: Sequence[str] = (), width: int | None = None
+) -> Metrics:
+    """Evaluate a saved prediction on the frames of a scene.
+
+    Args:
+        prediction_folder: Made by ``s4r predict``.
+        scene_folder: The scene it was made of.
+        frames: Names of frames; none: the scene's held-out frames.
+        width: Width to render at, pixels; None: as stored.
+
+    Raises:
+        DataError: No held-out frames, unreadable folders, or a prediction on another grid.
+    """
+    scene = open_scene(scene_folder)
+    prediction, info = load_prediction(prediction_folder)
+    if prediction.grid != scene.grid:
+        raise DataError(
+            f"{prediction_folder}: expected a prediction on the grid of {scene_folder}, {scene.grid}, "
+            f"got {prediction.grid}; predict that scene, or evaluate on the one it was made of"
+        )
+    names = tuple(frames) or scene.frame_names("held_out")
+    if not names:
+        raise DataError(f"{scene_folder}: expected held-out frames, got none; import with --held-out 0.1")
+    scan, target = scene.load_scan("input"), scene.load_scan("target")
+    predicted = render_pairs(prediction, scene, names, width)
+    fused = render_pairs(ScenePrediction.from_scan(scan), scene, names, width)
+    both = [view.hit & other.hit for (view, _), (other, _) in zip(predicted, fused, strict=True)]
+    missed: list[Tensor] = [~view.hit for view, _ in fused]
+    return Metrics(
+        prediction=view_errors(predicted),
+        input=view_errors(fused),
+        prediction_where_both_hit=view_errors(predicted, both),
+        input_where_both_hit=view_errors(fused, both),
+        prediction_where_input_misses=view_errors(predicted, missed),
+        labels=label_scores(predicted, len(info.class_names)) if info.class_names else None,
+        completion=completion_scores(prediction, scan, target, scene.load_observation("target")),
+        frames=names,
+    )
+
+
+def render_pairs(prediction: ScenePrediction, scene: Scene, names: Sequence[str], width: int | None = None) -> Pairs:
+    """Render ``prediction`` at the cameras of frames; each view with its frame, without gradient."""
+    raycaster = Raycaster()
+    with torch.inference_mode():
+        field = raycaster.prepare(prediction)
+        frames = [scene.load_frame(name, width=width) for name in names]
+        return [(raycaster.render(field, frame.camera), frame) for frame in frames]
+
+
+def save_metrics(metrics: Metrics, path: Path) -> None:
+    """Write ``metrics`` as JSON."""
+    path.write_text(json.dumps(asdict(metrics), indent=2) + "\n")

@@ -1,0 +1,96 @@
+"""Pictures of a prediction from cameras, beside the real frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sparse_s4r.data.output import new_folder
+from sparse_s4r.data.prediction_format import load_prediction
+from sparse_s4r.data.scene_format import Scene, open_scene
+from sparse_s4r.render.pictures import class_palette, color_picture, comparison, depth_picture, label_picture
+from sparse_s4r.render.raycaster import Raycaster
+from sparse_s4r.structures import IGNORE_LABEL, Camera, RenderedView
+from sparse_s4r.structures.errors import DataError
+
+
+def render_pictures(
+    prediction_folder: Path, scene_folder: Path, out: Path, frames: Sequence[str] = (), cameras: Path | None = None
+) -> int:
+    """Render a saved prediction and write ``out``: NAME.color.png, .depth.png, .labels.png and, for the cameras of
+    real frames, NAME.comparison.png with the frame above the render.
+
+    Args:
+        prediction_folder: Made by ``s4r predict``.
+        scene_folder: The scene whose frames to render like.
+        out: Must not exist.
+        frames: Names of frames; none: the held-out frames, or all if there are none.
+        cameras: JSON list of {name, intrinsics, camera_to_world, width, height} to render instead.
+
+    Returns:
+        Number of cameras rendered.
+
+    Raises:
+        DataError: Unknown frame, unreadable folder or camera file; nothing is written then.
+    """
+    scene = open_scene(scene_folder)
+    prediction, _ = load_prediction(prediction_folder)
+    names = tuple(frames) or scene.frame_names("held_out") or scene.frame_names()
+    views = load_cameras(cameras) if cameras is not None else {name: scene.camera(name) for name in names}
+    raycaster = Raycaster()
+    with new_folder(out) as folder, torch.inference_mode():
+        field = raycaster.prepare(prediction)
+        for name, camera in views.items():
+            view = raycaster.render(field, camera)
+            _write_view(folder, name, view)
+            if cameras is None:
+                _write_comparison(folder, name, view, scene)
+    return len(views)
+
+
+def load_cameras(path: Path) -> dict[str, Camera]:
+    """Cameras by name from a JSON list of {name, intrinsics 3x3, camera_to_world 4x4, width, height}.
+
+    Raises:
+        DataError: Missing or malformed file, or a camera that is none.
+    """
+    try:
+        entries = json.loads(path.read_text())
+        return {
+            str(entry["name"]): Camera(
+                torch.tensor(entry["intrinsics"], dtype=torch.float64),
+                torch.tensor(entry["camera_to_world"], dtype=torch.float64),
+                int(entry["width"]),
+                int(entry["height"]),
+            )
+            for entry in entries
+        }
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected a JSON list of cameras with name, intrinsics, camera_to_world, width and height: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def save_picture(picture: Tensor, path: Path) -> None:
+    """Write a picture (H, W, 3) uint8 as PNG."""
+    Image.fromarray(picture.numpy()).save(path)
+
+
+def _write_view(folder: Path, name: str, view: RenderedView) -> None:
+    if view.color is not None:
+        save_picture(color_picture(view.color, view.hit), folder / f"{name}.color.png")
+    save_picture(depth_picture(view.depth, max(1.0, float(view.depth.max()))), folder / f"{name}.depth.png")
+    if view.semantic_logits is not None:
+        labels = torch.where(view.hit, view.semantic_logits.argmax(-1), IGNORE_LABEL)
+        palette = class_palette(view.semantic_logits.shape[-1])
+        save_picture(label_picture(labels, palette), folder / f"{name}.labels.png")
+
+
+def _write_comparison(folder: Path, name: str, view: RenderedView, scene: Scene) -> None:
+    save_picture(comparison(view, scene.load_frame(name)), folder / f"{name}.comparison.png")

@@ -1,0 +1,37 @@
+"""The whole scene in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from sparse_s4r.geometry.pyramid import ObservationPyramid
+from sparse_s4r.models.sites import SceneInput
+from sparse_s4r.structures import ObservationGrid, ScenePrediction, SparseTSDF
+
+
+def predict_scene(network: nn.Module, scan: SparseTSDF, observation: ObservationGrid | None = None) -> ScenePrediction:
+    """Complete, colour and label a scan, all of it at once.
+
+    Args:
+        network: In evaluation mode, on the device to work on.
+        scan: The incomplete scan.
+        observation: What its frames saw; free space gets no surface. None: not used.
+
+    Returns:
+        The voxels within the truncation of a predicted surface; tsdf within +-truncation, metres.
+        Without gradient.
+
+    Raises:
+        ValueError: An empty scan, or one without the colour that the network takes in.
+    """
+    device = next(network.parameters()).device
+    free = None if observation is None else ObservationPyramid(observation.to(device))
+    with torch.inference_mode():
+        predictions: list[ScenePrediction] = network([SceneInput(scan.to(device), free=free)])
+        (prediction,) = predictions
+        limit = scan.grid.truncation
+        band = prediction.select(prediction.tsdf.abs() < limit)
+    return replace(band, occupancy=())
