@@ -36,10 +36,14 @@ demo: install ## reconstruct a generated room: train, predict, report.html in ru
 	$(VENV)/s4r demo --out "$$out"
 
 test: install ## ruff, mypy and the tests
-	@echo "ruff check"; $(VENV)/ruff check .
-	echo "ruff format --check"; $(VENV)/ruff format --check .
-	echo "mypy --strict"; $(VENV)/mypy
-	echo "pytest"; $(VENV)/python -m pytest -q --durations=5
+	@failed=
+	check() { echo "$$*"; $(VENV)/"$$@" || failed="$$failed$$1 "; }
+	check ruff check .
+	check ruff format --check .
+	check mypy
+	if [ -n "$$failed" ]; then echo "FAILED, see above: $$failed(the tests run all the same)"; fi
+	check python -m pytest -q --durations=5
+	[ -z "$$failed" ]
 
 minkowski: install ## build MinkowskiEngine 0.5.4 and install it into .venv (5 to 20 minutes, cached afterwards)
 	@$(VENV)/python third_party/minkowski/build.py
