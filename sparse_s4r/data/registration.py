@@ -13,6 +13,9 @@ from sparse_s4r.structures.checks import expect_tensor
 _SPACING = 0.9
 # Neighbours whose depths differ by more than this share lie on different surfaces: sensor noise is below 2 %.
 AGREEMENT = 0.03
+# Coarse images see the depth of a slanted surface change by more than that from pixel to pixel; surfaces seen at a
+# flatter angle than 10 degrees are not told from edges.
+_STEEPEST = math.tan(math.radians(80))
 
 
 def register_depth(
@@ -26,7 +29,7 @@ def register_depth(
     """Depth in the pixels of the colour camera.
 
     Each sample is lifted to 3D, moved into the colour camera and written to the pixel nearest to its projection;
-    of several samples in one pixel the nearest to the camera stays. Where the colour camera is finer than the
+    of several surfaces in one pixel the nearest to the camera stays. Where the colour camera is finer than the
     depth camera, samples are first interpolated between neighbours that lie on one surface (linear in inverse
     depth, which is exact on planes), and single pixels missed by rounding are filled from their neighbours.
     Pixels that the depth camera did not see stay 0. Not differentiable.
@@ -45,22 +48,24 @@ def register_depth(
     expect_tensor("depth", depth, ("H", "W"), floating=True)
     ratio = color_intrinsics.diagonal()[:2] / depth_intrinsics.diagonal()[:2]
     factor = max(1, math.ceil(float(ratio.max()) / _SPACING))
-    rows, columns, z = _samples(depth.double(), factor)
+    agreement = max(AGREEMENT, _STEEPEST / float(depth_intrinsics.diagonal()[:2].min()))
+    rows, columns, z = _samples(depth.double(), factor, agreement)
     rays = torch.stack([columns, rows, torch.ones_like(z)], dim=1) @ torch.linalg.inv(depth_intrinsics.double()).T
     points = (rays * z[:, None]) @ depth_to_color[:3, :3].double().T + depth_to_color[:3, 3].double()
-    registered = _splat(points, color_intrinsics.double(), width, height)
-    return (fill_gaps(registered) if factor > 1 else registered).float()
+    registered = _splat(points, color_intrinsics.double(), width, height, agreement)
+    return (fill_gaps(registered, agreement) if factor > 1 else registered).float()
 
 
-def fill_gaps(depth: Tensor) -> Tensor:
+def fill_gaps(depth: Tensor, agreement: float = AGREEMENT) -> Tensor:
     """Fill missing pixels that lie between two valid opposite neighbours of one surface.
 
     Closes one-pixel lines left by an earlier warp. The value is the mean inverse depth of the opposite pair
-    (of the four directions) that agrees best; pairs that differ by more than ``AGREEMENT`` are not bridged, and
+    (of the four directions) that agrees best; pairs that differ by more than ``agreement`` are not bridged, and
     wider holes stay.
 
     Args:
         depth: (H, W) float metres, 0 = missing.
+        agreement: Largest difference within a surface, as a share of the depth.
 
     Returns:
         (H, W); valid pixels keep their value.
@@ -71,7 +76,7 @@ def fill_gaps(depth: Tensor) -> Tensor:
     def shifted(row: int, column: int) -> Tensor:
         return padded[1 + row : 1 + row + height, 1 + column : 1 + column + width]
 
-    best = torch.full_like(depth, AGREEMENT)
+    best = torch.full_like(depth, agreement)
     filled = depth.clone()
     for row, column in ((0, 1), (1, 0), (1, 1), (1, -1)):
         one, other = shifted(row, column), shifted(-row, -column)
@@ -82,7 +87,7 @@ def fill_gaps(depth: Tensor) -> Tensor:
     return filled
 
 
-def _samples(depth: Tensor, factor: int) -> tuple[Tensor, Tensor, Tensor]:
+def _samples(depth: Tensor, factor: int, agreement: float) -> tuple[Tensor, Tensor, Tensor]:
     """Rows, columns and depths (P,) of the valid samples, ``factor`` per pixel and axis on one surface."""
     row, column = torch.nonzero(depth > 0, as_tuple=True)
     found = [(row.double(), column.double(), depth[row, column])]
@@ -90,7 +95,7 @@ def _samples(depth: Tensor, factor: int) -> tuple[Tensor, Tensor, Tensor]:
         return found[0]
     corners = torch.stack([depth[:-1, :-1], depth[:-1, 1:], depth[1:, :-1], depth[1:, 1:]], dim=-1)
     nearest, farthest = corners.amin(dim=-1), corners.amax(dim=-1)
-    row, column = torch.nonzero((nearest > 0) & (farthest - nearest < AGREEMENT * nearest), as_tuple=True)
+    row, column = torch.nonzero((nearest > 0) & (farthest - nearest < agreement * nearest), as_tuple=True)
     inverse = 1 / corners[row, column]
     for step in range(1, factor * factor):
         down, right = divmod(step, factor)
@@ -101,13 +106,23 @@ def _samples(depth: Tensor, factor: int) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat(rows), torch.cat(columns), torch.cat(z)
 
 
-def _splat(points: Tensor, intrinsics: Tensor, width: int, height: int) -> Tensor:
-    """Z-buffer (height, width) of points (P, 3) in the camera's frame; 0 where none falls."""
+def _splat(points: Tensor, intrinsics: Tensor, width: int, height: int, agreement: float) -> Tensor:
+    """Depth (height, width) of points (P, 3) in the camera's frame; 0 where none falls."""
     points = points[points[:, 2] > 0]
     image = points @ intrinsics.T
-    pixel = torch.round(image[:, :2] / image[:, 2:]).long()
+    place = image[:, :2] / image[:, 2:]
+    pixel = torch.round(place)
     inside = (pixel >= 0).all(dim=1) & (pixel[:, 0] < width) & (pixel[:, 1] < height)
-    flat = pixel[inside, 1] * width + pixel[inside, 0]
-    buffer = torch.full((height * width,), math.inf, dtype=points.dtype)
-    buffer.scatter_reduce_(0, flat, points[inside, 2], reduce="amin")
-    return torch.where(torch.isinf(buffer), 0.0, buffer).reshape(height, width)
+    z, pixel, offset = points[inside, 2], pixel[inside].long(), (place - pixel)[inside].abs().amax(dim=1)
+    flat = pixel[:, 1] * width + pixel[:, 0]
+    # Of the nearest surface, the sample nearest to the pixel's centre: the nearest sample would pull slants forward.
+    front = z <= (1 + agreement) * _smallest(flat, z, width * height)[flat]
+    flat, z, offset = flat[front], z[front], offset[front]
+    central = offset <= _smallest(flat, offset, width * height)[flat]
+    depth = _smallest(flat[central], z[central], width * height)
+    return torch.where(torch.isinf(depth), 0.0, depth).reshape(height, width)
+
+
+def _smallest(index: Tensor, values: Tensor, count: int) -> Tensor:
+    """Smallest of ``values`` (P,) per ``index`` (P,), (count,); infinity where there is none."""
+    return torch.full((count,), math.inf, dtype=values.dtype).scatter_reduce(0, index, values, reduce="amin")

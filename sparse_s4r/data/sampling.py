@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
 
 from sparse_s4r.data.readers.capture import Capture
 from sparse_s4r.structures import RGBDFrame
@@ -15,13 +14,13 @@ _PAIRS = 10
 # Small images suffice for medians and normals.
 _WIDTH = 160
 # A baseline that makes depth matter, at a turn that leaves most of the view in common.
-_BASELINE = 0.1
+_BASELINE = 0.5
 _TURN = math.cos(math.radians(25))
 _REACH = 30
 
 
 def sample_pairs(capture: Capture, skip_bad_frames: bool = False) -> list[tuple[RGBDFrame, RGBDFrame]]:
-    """Decode pairs of views with a baseline of at least 10 cm where there is one, else of neighbours in time.
+    """Decode pairs of views whose baseline is near 50 cm, or as long as the capture has it.
 
     Raises:
         DataError: A frame that cannot be decoded, unless ``skip_bad_frames``.
@@ -41,14 +40,15 @@ def sample_pairs(capture: Capture, skip_bad_frames: bool = False) -> list[tuple[
 
 
 def _partner(capture: Capture, start: int) -> int:
+    """The first following frame with the wanted baseline, else the one with the longest."""
     pose = capture.pose(start)
-    near = range(start + 1, min(start + 1 + _REACH, len(capture)))
-    for index in near:
-        if _is_neighbour(pose, capture.pose(index)):
-            return index
-    return min(start + 1, len(capture) - 1)
-
-
-def _is_neighbour(one: Tensor, other: Tensor) -> bool:
-    baseline = float((one[:3, 3] - other[:3, 3]).norm())
-    return baseline >= _BASELINE and float(torch.dot(one[:3, 2], other[:3, 2])) >= _TURN
+    best, longest = min(start + 1, len(capture) - 1), -1.0
+    for index in range(start + 1, min(start + 1 + _REACH, len(capture))):
+        other = capture.pose(index)
+        baseline = float((pose[:3, 3] - other[:3, 3]).norm())
+        if float(torch.dot(pose[:3, 2], other[:3, 2])) < _TURN or baseline <= longest:
+            continue
+        best, longest = index, baseline
+        if baseline >= _BASELINE:
+            break
+    return best

@@ -10,10 +10,13 @@ from sparse_s4r.structures import RGBDFrame
 
 # Room captures measure from a few decimetres to a few metres; a median outside is a wrong unit rather than a room.
 PLAUSIBLE = (0.2, 30.0)
-# Units in use: 1 mm, 0.1 mm, 0.2 mm (TUM), 0.25 mm, 1 cm and 1 m differ by these factors.
-FACTORS = (0.001, 0.1, 0.2, 0.25, 4.0, 5.0, 10.0, 1000.0)
-# Sensors agree between neighbouring views to about this; below it no other unit can be told to be better.
-_CONSISTENT = 0.02
+# Units in use, 1 mm, 0.1 mm, 0.2 mm (TUM), 0.25 mm and 1 cm, differ by these factors. A factor of 1000 shows in the
+# median, and would make the baseline vanish, which fits any pair of views about as well.
+FACTORS = (0.1, 0.2, 0.25, 4.0, 5.0, 10.0)
+# A view that agrees with its neighbour this well gives no reason to look for another unit, and one that agrees
+# worse than this is no evidence for the unit with which it does.
+_CONSISTENT = 0.005
+_CREDIBLE = 0.02
 _MIN_OVERLAP = 0.05
 
 
@@ -39,10 +42,11 @@ def scale_warnings(pairs: Sequence[tuple[RGBDFrame, RGBDFrame]]) -> tuple[str, .
     declared = reprojection_error(pairs, 1.0)
     errors = {factor: reprojection_error(pairs, factor) for factor in FACTORS}
     best = min(errors, key=lambda factor: errors[factor])
-    if declared > _CONSISTENT and errors[best] < 0.5 * declared:
+    if declared > _CONSISTENT and errors[best] < min(_CREDIBLE, 0.5 * declared):
+        now = "do not overlap" if declared == float("inf") else f"agree only to {declared:.2%}"
         found.append(
-            f"depth scale: neighbouring frames agree to {errors[best]:.1%} of the depth if depth is multiplied by "
-            f"{best:g}, but only to {declared:.1%} as declared; check depth_scale"
+            f"depth scale: neighbouring frames agree to {errors[best]:.2%} of the depth if depth is multiplied by "
+            f"{best:g}, and {now} as declared; check depth_scale"
         )
     return tuple(found)
 
