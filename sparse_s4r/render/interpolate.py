@@ -15,21 +15,23 @@ class CornerMap:
     """Which voxels surround which points, in both directions.
 
     Args:
-        rows: (P, 8) int64 voxel rows.
+        rows: (P, 8) int64 voxel rows of the cell around each point, in the order of ``CORNERS``; two cells never
+            share their first corner, nor any other of the same place.
     """
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
 
     @cached_property
-    def by_voxel(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Entries (8 P,) of ``rows`` ordered by voxel, the voxels (U,) that occur, and where each one starts (U,).
+    def by_cell(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Points (P,) ordered by cell, where each of the U cells starts (U,), and the rows (U, 8) of the cells.
 
-        A stable sort: every voxel adds up its points in one order, so backward is repeatable bit by bit.
+        A stable sort: every cell adds up its points in one order, so backward is repeatable bit by bit.
         """
-        ordered, entry = torch.sort(self.rows.flatten(), stable=True)
-        voxel, count = torch.unique_consecutive(ordered, return_counts=True)
-        return entry, voxel, count.cumsum(0) - count
+        first, point = torch.sort(self.rows[:, 0], stable=True)
+        _, count = torch.unique_consecutive(first, return_counts=True)
+        start = count.cumsum(0) - count
+        return point, start, self.rows[point[start]]
 
 
 def gather_corners(values: Tensor, corners: CornerMap) -> Tensor:
@@ -62,10 +64,13 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        entry, voxel, start = ctx.corners.by_voxel
+        point, start, rows = ctx.corners.by_cell
         total = grad.new_zeros(ctx.count)
-        if len(voxel):
-            total[voxel] = embedding_bag(entry, grad.reshape(-1, 1), start, mode="sum").squeeze(1)
+        if len(rows):
+            parts = embedding_bag(point, grad, start, mode="sum")
+            for corner in range(rows.shape[1]):
+                # No row twice among one corner of all cells, so this adds without a race.
+                total[rows[:, corner]] += parts[:, corner]
         return total, None
 
 
@@ -85,12 +90,17 @@ class _Interpolate(torch.autograd.Function):
         rows = ctx.corners.rows
         to_values = to_weights = None
         if ctx.needs_input_grad[0]:
-            entry, voxel, start = ctx.corners.by_voxel
-            to_values = torch.zeros_like(values)
-            if len(voxel):
-                to_values[voxel] = embedding_bag(
-                    entry // rows.shape[1], grad, start, per_sample_weights=weights.flatten()[entry], mode="sum"
-                )
+            to_values = _add_to_voxels(grad, weights, ctx.corners, torch.zeros_like(values))
         if ctx.needs_input_grad[1]:
             to_weights = torch.stack([(grad * values[rows[:, c]]).sum(1) for c in range(rows.shape[1])], dim=1)
         return to_values, to_weights, None
+
+
+def _add_to_voxels(grad: Tensor, weights: Tensor, corners: CornerMap, total: Tensor) -> Tensor:
+    """Add ``grad`` (P, C) by ``weights`` (P, 8) to the voxels of ``total`` (N, C), cell by cell."""
+    point, start, rows = corners.by_cell
+    ordered = weights[point].T.contiguous()
+    for corner in range(rows.shape[1] if len(rows) else 0):
+        part = embedding_bag(point, grad, start, per_sample_weights=ordered[corner], mode="sum")
+        total[rows[:, corner]] += part
+    return total

@@ -5,8 +5,13 @@ import torch
 from sparse_s4r.render.interpolate import CornerMap, gather_corners, interpolate_corners
 
 
+def cells(points: int, count: int) -> torch.Tensor:
+    """Rows (points, 8) of random cells on a line of voxels: cell c has the corners c, c + 1, ..., c + 7."""
+    return torch.randint(0, count, (points, 1)) + torch.arange(8)
+
+
 def test_interpolation_and_its_gradients_equal_plain_indexing() -> None:
-    rows = torch.randint(0, 30, (50, 8))
+    rows = cells(50, 30)
     values = torch.randn(40, 5, dtype=torch.float64, requires_grad=True)
     weights = torch.rand(50, 8, dtype=torch.float64, requires_grad=True)
     toward = torch.randn(50, 5, dtype=torch.float64)
@@ -20,7 +25,7 @@ def test_interpolation_and_its_gradients_equal_plain_indexing() -> None:
 
 
 def test_gather_and_its_gradient_equal_plain_indexing() -> None:
-    rows = torch.randint(0, 30, (50, 8))
+    rows = cells(50, 30)
     values = torch.randn(40, dtype=torch.float64, requires_grad=True)
     toward = torch.randn(50, 8, dtype=torch.float64)
     assert torch.equal(gather_corners(values, CornerMap(rows)), values[rows])
@@ -40,7 +45,7 @@ def test_no_points_give_zero_gradients() -> None:
 
 def test_gradients_repeat_bit_by_bit() -> None:
     # 80,000 additions into 10 voxels in float32: any other order of summing would show.
-    rows = torch.randint(0, 10, (10_000, 8))
+    rows = cells(10_000, 3)
     values = torch.randn(10, 3, requires_grad=True)
     weights, toward = torch.rand(10_000, 8), torch.randn(10_000, 3)
     first, second = (
