@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from sparse_s4r.cli.check import check_command
+from sparse_s4r.cli.import_ import import_command
+from sparse_s4r.structures.errors import DataError
+from tests.data import captures
+
+
+def make_app() -> typer.Typer:
+    app = typer.Typer()
+    app.command("import")(import_command)
+    app.command("check")(check_command)
+    return app
+
+
+def test_import_then_check(tmp_path: Path) -> None:
+    captures.write_generic(tmp_path / "room")
+    arguments = [
+        "import",
+        str(tmp_path / "room"),
+        "--out",
+        str(tmp_path / "scene"),
+        "--voxel-size",
+        "0.16",
+        "--up",
+        "z",
+    ]
+    outcome = CliRunner().invoke(make_app(), arguments)
+    assert outcome.exit_code == 0, outcome.output
+    assert "recognised as generic" in outcome.output
+    assert "12 (1 held_out, 6 input, 5 target)" in outcome.output
+    outcome = CliRunner().invoke(make_app(), ["check", str(tmp_path / "scene")])
+    assert outcome.exit_code == 0
+    assert "sound" in outcome.output
+    (tmp_path / "scene" / "input.safetensors").unlink()
+    outcome = CliRunner().invoke(make_app(), ["check", str(tmp_path / "scene")])
+    assert outcome.exit_code == 1
+    assert "input.safetensors" in outcome.output
+
+
+def test_bad_capture_raises_for_the_command_to_show(tmp_path: Path) -> None:
+    outcome = CliRunner().invoke(make_app(), ["import", str(tmp_path), "--out", str(tmp_path / "scene")])
+    assert isinstance(outcome.exception, DataError)
+    assert not (tmp_path / "scene").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--format", "tum"], ["--up", "w"], ["--labels", "mseg"], ["--keep-mode", "odd"]]
+)
+def test_unknown_choices_are_refused(tmp_path: Path, arguments: list[str]) -> None:
+    outcome = CliRunner().invoke(make_app(), ["import", str(tmp_path), "--out", str(tmp_path / "scene"), *arguments])
+    assert outcome.exit_code == 2
