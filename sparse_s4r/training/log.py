@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from sparse_s4r.structures.memory import peak_memory_bytes
 from sparse_s4r.render.pictures import comparison
+from sparse_s4r.structures.memory import peak_memory_bytes
 from sparse_s4r.training.step import StepResult
 
 

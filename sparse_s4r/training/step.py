@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.losses.objective import SceneLoss, Target
@@ -59,3 +59,35 @@ class SceneObjective:
     def _render(self, prediction: ScenePrediction, sample: SceneSample) -> tuple[tuple[RenderedView, RGBDFrame], ...]:
         field = self.raycaster.prepare(prediction)
         return tuple((self.raycaster.render(field, frame.camera), frame) for frame in sample.frames)
+
+
+class Sealed:
+    """Passes a step's value types through Fabric, which takes collections apart and cannot rebuild frozen ones.
+
+    Attributes:
+        sample: What to train on.
+        result: What came of it; None before the step.
+    """
+
+    def __init__(self, sample: SceneSample) -> None:
+        self.sample = sample
+        self.result: StepResult | None = None
+
+
+class TrainingStep(nn.Module):
+    """A network with its objective as one module, whose only output is the loss: what Fabric and DDP wrap.
+
+    Args:
+        network: What is trained.
+        objective: Compares its predictions with samples.
+    """
+
+    def __init__(self, network: nn.Module, objective: SceneObjective) -> None:
+        super().__init__()
+        self.network = network
+        self.objective = objective
+
+    def forward(self, sealed: Sealed, step: int) -> Tensor:
+        """The loss () of the sealed sample at ``step``; the whole result is left in ``sealed``."""
+        sealed.result = self.objective(self.network, sealed.sample, step)
+        return sealed.result.report.total

@@ -18,7 +18,7 @@ from sparse_s4r.data.scene_format import Scene
 from sparse_s4r.structures.errors import UserError
 from sparse_s4r.training.log import TrainingLog
 from sparse_s4r.training.schedule import rate_factor
-from sparse_s4r.training.step import SceneObjective, StepResult
+from sparse_s4r.training.step import SceneObjective, Sealed, StepResult, TrainingStep
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
@@ -60,7 +60,7 @@ class Trainer:
         Raises:
             TrainingError: A loss is not finite; the last checkpoint stays.
         """
-        model, optimizer = self.fabric.setup(self.network, self.optimizer)
+        model, optimizer = self.fabric.setup(TrainingStep(self.network, self.objective), self.optimizer)
         model.train()
         train = self.config.train
         log = TrainingLog(folder, train.steps, self.done, train.log_every, train.image_every, self.fabric.device)
@@ -86,19 +86,21 @@ class Trainer:
         )
 
     def _step(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> StepResult:
-        sample = self.dataset.sample(step).to(self.fabric.device)
-        result = self.objective(model, sample, step)
-        if not bool(torch.isfinite(result.report.total)):
-            terms = {name: float(value) for name, value in result.report.terms.items()}
+        sealed = Sealed(self.dataset.sample(step).to(self.fabric.device))
+        total = model(sealed, step)
+        if sealed.result is None:
+            raise RuntimeError("the training step left no result")
+        if not bool(torch.isfinite(total)):
+            terms = {name: float(value) for name, value in sealed.result.report.terms.items()}
             raise TrainingError(
-                f"step {step}, sample {sample.name}: expected a finite loss, got {terms}; "
+                f"step {step}, sample {sealed.sample.name}: expected a finite loss, got {terms}; "
                 "lower train.learning_rate, or look at the scene with s4r check"
             )
         optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(result.report.total)
+        self.fabric.backward(total)
         self.fabric.clip_gradients(model, optimizer, max_norm=self.config.train.clip_norm)
         optimizer.step()
-        return result
+        return sealed.result
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, step: int) -> float:
         train = self.config.train
