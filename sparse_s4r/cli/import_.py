@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from sparse_s4r.data.import_options import ImportSummary, Labelling
     from sparse_s4r.data.readers import Capture
+    from sparse_s4r.structures import RGBDFrame
 
 
 class Layout(str, Enum):
@@ -100,14 +101,22 @@ def import_command(
     _print_summary(console, out, summary)
 
 
+def geometric_labelling() -> Labelling:
+    """Labels from shapes; the floor's height is taken from the whole capture, since not every frame sees it."""
+    from sparse_s4r.data.import_options import LabelFrame, Labelling
+    from sparse_s4r.segmentation.geometric import STRUCTURE_NAMES, GeometricSegmenter, estimate_floor
+
+    def prepare(sample: list[RGBDFrame]) -> LabelFrame:
+        return GeometricSegmenter(floor_height=estimate_floor(sample)).label_frame
+
+    return Labelling(STRUCTURE_NAMES, prepare=prepare)
+
+
 def _labelling(choice: Labels, capture: Capture) -> Labelling | None:
     from sparse_s4r.data.import_options import Labelling
 
     if choice is Labels.geometry:
-        from sparse_s4r.segmentation.geometric import GeometricSegmenter
-
-        segmenter = GeometricSegmenter()
-        return Labelling(tuple(segmenter.class_names), segmenter.label_frame)
+        return geometric_labelling()
     if choice is Labels.auto and capture.class_names is not None:
         return Labelling(capture.class_names)
     return None

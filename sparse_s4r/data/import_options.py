@@ -56,17 +56,23 @@ class ImportOptions:
             raise DataError(f"up: expected auto or one of {', '.join(AXES)}, got {self.up!r}")
 
 
+LabelFrame = Callable[[RGBDFrame], Tensor]
+
+
 @dataclass(frozen=True)
 class Labelling:
-    """Labels for the frames of a scene.
+    """Labels for the frames of a scene; without a function they come from the capture's own label images.
 
     Attributes:
         class_names: Name of each label value from 0.
-        label_frame: Gives labels (H, W) int64 of a frame, in the scene's world; None uses the capture's own images.
+        label_frame: Gives labels (H, W) int64 of a frame, in the scene's world.
+        prepare: Makes ``label_frame`` from a few small frames spread over the capture, in the scene's world, for
+            labellers that must see the scene first; takes the place of ``label_frame``.
     """
 
     class_names: tuple[str, ...]
-    label_frame: Callable[[RGBDFrame], Tensor] | None = None
+    label_frame: LabelFrame | None = None
+    prepare: Callable[[list[RGBDFrame]], LabelFrame] | None = None
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def import_scene(
     info = SceneInfo(capture.name, labelling.class_names if labelling else None, rotation_to_z(findings.up))
     with new_folder(out) as folder:
         writer = SceneWriter(folder, info)
-        converter = _Converter(capture, options, info.source_to_world, labelling)
+        converter = _Converter(capture, options, info.source_to_world, _prepared(labelling, findings, info))
         box = _write_frames(writer, converter, splits, options.depth_max, observer)
         expect_few_bad(
             [*findings.skipped, *converter.lost], len(capture) + len(findings.skipped), options.skip_bad_frames
@@ -92,16 +92,18 @@ class _Findings:
     up: Tensor
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    sample: tuple[RGBDFrame, ...]
 
 
 def _inspect(capture: Capture, options: ImportOptions) -> _Findings:
     usable, skipped = usable_frames(capture.every(options.every), options.skip_bad_frames)
     pairs = sample_pairs(usable, options.skip_bad_frames)
-    up, note = _up(usable, options.up, [frame for pair in pairs for frame in pair])
-    return _Findings(usable, skipped, up, (*usable.notes, note), scale_warnings(pairs))
+    sample = tuple(frame for pair in pairs for frame in pair)
+    up, note = _up(usable, options.up, sample)
+    return _Findings(usable, skipped, up, (*usable.notes, note), scale_warnings(pairs), sample)
 
 
-def _up(capture: Capture, choice: str, sample: list[RGBDFrame]) -> tuple[Tensor, str]:
+def _up(capture: Capture, choice: str, sample: tuple[RGBDFrame, ...]) -> tuple[Tensor, str]:
     if choice != "auto":
         return torch.tensor(AXES[choice], dtype=torch.float64), f"up: {choice}, as asked for"
     if capture.up is not None:
@@ -109,6 +111,18 @@ def _up(capture: Capture, choice: str, sample: list[RGBDFrame]) -> tuple[Tensor,
     if not sample:
         raise DataError(f"{capture.name}: expected frames to estimate the up direction from, got none; give --up")
     return estimate_up(sample)
+
+
+def _prepared(labelling: Labelling | None, findings: _Findings, info: SceneInfo) -> Labelling | None:
+    if labelling is None or labelling.prepare is None:
+        return labelling
+    sample = [_in_world(frame, info.source_to_world) for frame in findings.sample]
+    return replace(labelling, label_frame=labelling.prepare(sample), prepare=None)
+
+
+def _in_world(frame: RGBDFrame, source_to_world: Tensor) -> RGBDFrame:
+    camera = replace(frame.camera, camera_to_world=source_to_world @ frame.camera.camera_to_world)
+    return replace(frame, camera=camera)
 
 
 class _Box:
@@ -152,10 +166,9 @@ class _Converter:
                 raise
             self.lost.append(str(error))
             return None
-        camera = replace(frame.camera, camera_to_world=self._source_to_world @ frame.camera.camera_to_world)
         # Beyond the range of the stored 16 bits a room sensor measures nothing.
         depth = torch.where(frame.depth <= depth_range(), frame.depth, 0.0)
-        return self._labelled(replace(frame, camera=camera, depth=depth))
+        return self._labelled(_in_world(replace(frame, depth=depth), self._source_to_world))
 
     def _labelled(self, frame: RGBDFrame) -> RGBDFrame:
         if self._labelling is None:

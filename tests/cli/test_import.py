@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from sparse_s4r.cli.check import check_command
 from sparse_s4r.cli.import_ import import_command
+from sparse_s4r.data.scene_format import open_scene
 from sparse_s4r.structures.errors import DataError
 from tests.data import captures
 
@@ -40,6 +41,30 @@ def test_import_then_check(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(make_app(), ["check", str(tmp_path / "scene")])
     assert outcome.exit_code == 1
     assert "input.safetensors" in outcome.output
+
+
+def test_labels_from_shapes(tmp_path: Path) -> None:
+    captures.write_generic(tmp_path / "room")
+    arguments = [
+        "import",
+        str(tmp_path / "room"),
+        "--out",
+        str(tmp_path / "scene"),
+        "--voxel-size",
+        "0.16",
+        "--up",
+        "z",
+    ]
+    outcome = CliRunner().invoke(make_app(), [*arguments, "--labels", "geometry"])
+    assert outcome.exit_code == 0, outcome.output
+    scene = open_scene(tmp_path / "scene")
+    assert scene.class_names is not None
+    frame = scene.load_frame("view0")
+    height = frame.camera.unproject(frame.depth)[..., 2]
+    floor = frame.labels == scene.class_names.index("floor")
+    # Edges of the floor may go either way: normals mix there.
+    assert float(floor[height < 0.02].float().mean()) > 0.8
+    assert float(floor[height > 0.3].float().mean()) < 0.05
 
 
 def test_bad_capture_raises_for_the_command_to_show(tmp_path: Path) -> None:
