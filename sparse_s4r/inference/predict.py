@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from sparse_s4r.geometry.pyramid import ObservationPyramid
+from sparse_s4r.inference.chunked import predict_chunked
+from sparse_s4r.models.dense_net import DenseNet
 from sparse_s4r.models.sites import SceneInput
 from sparse_s4r.structures import ObservationGrid, ScenePrediction, SparseTSDF
 
@@ -30,8 +32,9 @@ def predict_scene(network: nn.Module, scan: SparseTSDF, observation: Observation
     device = next(network.parameters()).device
     free = None if observation is None else ObservationPyramid(observation.to(device))
     with torch.inference_mode():
-        predictions: list[ScenePrediction] = network([SceneInput(scan.to(device), free=free)])
-        (prediction,) = predictions
+        scene = SceneInput(scan.to(device), free=free)
+        # The dense baseline needs chunks: its memory grows with the volume.
+        prediction = predict_chunked(network, scene) if isinstance(network, DenseNet) else network([scene])[0]
         limit = scan.grid.truncation
         band = prediction.select(prediction.tsdf.abs() < limit)
     return replace(band, occupancy=())

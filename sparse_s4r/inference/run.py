@@ -11,11 +11,11 @@ import torch
 
 from sparse_s4r.checkpoint import load_checkpoint, restore_network
 from sparse_s4r.data.output import new_folder
+from sparse_s4r.data.prediction_format import PredictionInfo, save_prediction
 from sparse_s4r.data.scene_format import open_scene
 from sparse_s4r.geometry.mesh_extraction import extract_mesh
 from sparse_s4r.geometry.mesh_files import save_mesh_glb, save_mesh_ply
 from sparse_s4r.inference.predict import predict_scene
-from sparse_s4r.data.prediction_format import PredictionInfo, save_prediction
 from sparse_s4r.structures.errors import DataError
 from sparse_s4r.structures.memory import peak_memory_bytes
 
