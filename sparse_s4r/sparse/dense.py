@@ -34,14 +34,7 @@ class DenseVoxels:
 
     @classmethod
     def of(cls, box: Box, coordinates: Tensor, features: Tensor, masked: bool) -> DenseVoxels:
-        """Voxels with features (N, C) at unique cells (N, 4); the baseline has zeros at the other cells of the box.
-
-        Raises:
-            ValueError: A cell stands twice.
-        """
-        twice = len(coordinates) - len(torch.unique(coordinates, dim=0))
-        if twice:
-            raise ValueError(f"coordinates: expected unique cells, got {twice} repeated")
+        """Voxels with features (N, C) at unique cells (N, 4); the baseline has zeros at the other cells of the box."""
         voxels = cls(box, coordinates, features, masked=True)
         if masked:
             return voxels
@@ -127,7 +120,7 @@ class DenseVoxels:
 
 def _rows(grid: Tensor) -> Tensor:
     """A grid (B, C, X, Y, Z) as rows (B X Y Z, C)."""
-    return grid.permute(0, 2, 3, 4, 1).reshape(-1, grid.shape[1])
+    return grid.permute(0, 2, 3, 4, 1).flatten(0, 3)
 
 
 def _at(grid: Tensor, box: Box, coordinates: Tensor) -> Tensor:

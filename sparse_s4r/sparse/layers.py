@@ -63,8 +63,8 @@ class Upsample(nn.Module):
 class Pointwise(nn.Module):
     """A module on features, e.g. BatchNorm1d, ReLU or Linear, applied to every site alone.
 
-    A BatchNorm1d in training that meets fewer than two rows normalises by its running statistics and leaves them
-    as they are: the variance of one row is undefined, and pruning may leave as few.
+    A BatchNorm1d, also within a Sequential, that in training meets fewer than two rows normalises by its running
+    statistics and leaves them as they are: the variance of one row is undefined, and pruning may leave as few.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -73,9 +73,7 @@ class Pointwise(nn.Module):
 
     def forward(self, voxels: VoxelTensor) -> VoxelTensor:
         """Apply to the features."""
-        if isinstance(self.module, nn.BatchNorm1d):
-            return voxels.with_features(batch_norm(self.module, voxels.features))
-        return voxels.with_features(self.module(voxels.features))
+        return voxels.with_features(_apply(self.module, voxels.features))
 
 
 class ResidualBlock(nn.Module):
@@ -106,6 +104,17 @@ def batch_norm(module: nn.BatchNorm1d, features: Tensor) -> Tensor:
         return F.batch_norm(
             features, module.running_mean, module.running_var, module.weight, module.bias, False, 0.0, module.eps
         )
+    result: Tensor = module(features)
+    return result
+
+
+def _apply(module: nn.Module, features: Tensor) -> Tensor:
+    if isinstance(module, nn.Sequential):
+        for step in module:
+            features = _apply(step, features)
+        return features
+    if isinstance(module, nn.BatchNorm1d):
+        return batch_norm(module, features)
     result: Tensor = module(features)
     return result
 
