@@ -221,3 +221,18 @@ def test_a_diverged_field_is_refused() -> None:
     tsdf[3] = torch.nan
     with pytest.raises(ValueError, match="got 1 NaN"):
         Raycaster().prepare(replace(sphere, tsdf=tsdf))
+
+
+@pytest.mark.requires_gpu
+def test_cuda_renders_what_the_cpu_renders() -> None:
+    sphere = sphere_field(0.3, torch.float32)
+    camera = look_at((0.8, 0.2, 0.1), (0, 0, 0), (60, 50), 100)
+    color = torch.rand(len(sphere), 3)
+    there = ScenePrediction(sphere.grid, sphere.coordinates.cuda(), sphere.tsdf.cuda(), color.cuda())
+    here, view = Raycaster()(replace(sphere, color=color), camera), Raycaster()(there, camera)
+    assert torch.equal(here.hit, view.hit.cpu())
+    # float32 resolves the depth to 1e-7 and the root to 2e-7 m over the slope; colours follow with 50 per metre.
+    torch.testing.assert_close(here.depth, view.depth.cpu(), rtol=0, atol=1e-5)
+    assert here.color is not None
+    assert view.color is not None
+    torch.testing.assert_close(here.color, view.color.cpu(), rtol=0, atol=1e-3)
