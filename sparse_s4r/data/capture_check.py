@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sparse_s4r.data.readers.capture import Capture
-from sparse_s4r.data.readers.listing import shorten
 from sparse_s4r.structures.errors import DataError
 
 # More bad frames than this share is no accident of tracking but a fault of the capture as a whole.
@@ -47,13 +46,13 @@ def usable_frames(capture: Capture, skip_bad_frames: bool = False) -> tuple[Capt
 def expect_few_bad(bad: list[str], count: int, skip_bad_frames: bool) -> None:
     """Raise DataError, quoting the frames, if any of ``count`` is bad or, where they may be skipped, too many are."""
     if bad and not skip_bad_frames:
-        listing = shorten([f"\n  {line}" for line in bad], 10)
-        raise DataError(f"{len(bad)} of {count} frames cannot be used; --skip-bad-frames leaves them out:{listing}")
+        raise DataError(
+            f"{len(bad)} of {count} frames cannot be used; --skip-bad-frames leaves them out:{_listing(bad)}"
+        )
     if len(bad) > MAX_BAD_SHARE * count:
-        listing = shorten([f"\n  {line}" for line in bad], 10)
         raise DataError(
             f"{len(bad)} of {count} frames cannot be used, more than the {MAX_BAD_SHARE:.0%} that may be skipped; "
-            f"mend the capture:{listing}"
+            f"mend the capture:{_listing(bad)}"
         )
 
 
@@ -89,6 +88,12 @@ def _expect_intrinsics(capture: Capture, color: tuple[int, int], depth: tuple[in
                 f"{calibration.source}: expected {role} intrinsics [fx 0 cx; 0 fy cy; 0 0 1] for {width}x{height} "
                 f"images, got {matrix.tolist()}; are they of another resolution?"
             )
+
+
+def _listing(lines: list[str], count: int = 10) -> str:
+    more = len(lines) - count
+    shown = [*lines[:count], f"and {more} more"] if more > 0 else lines
+    return "".join(f"\n  {line}" for line in shown)
 
 
 def _size(size: tuple[int, int]) -> str:
