@@ -46,24 +46,24 @@ class ObservationPyramid:
 
         Returns:
             (M,) uint8, an or of ``UNKNOWN_BIT``, ``FREE_BIT`` and ``SURFACE_BIT``.
+
+        Raises:
+            ValueError: Another stride.
         """
         if stride == 2 * BLOCK:
-            rows = self._double.rows(cells)
-            return torch.where(rows < 0, UNKNOWN_BIT, self._double_bits[1][rows.clamp(min=0)])
+            return _known(self._double_bits[1], self._double.rows(cells))
+        if stride not in self._levels:
+            raise ValueError(f"stride: expected 1, 2, 4, 8 or {2 * BLOCK}, got {stride}")
         per_block = BLOCK // stride
         blocks = torch.div(cells, per_block, rounding_mode="floor")
         rows = self._blocks.rows(blocks)
-        known = rows.clamp(min=0)
-        result = (
-            torch.where(rows < 0, UNKNOWN_BIT, self._uniform[known])
-            if len(self._uniform)
-            else rows.new_full(rows.shape, UNKNOWN_BIT, dtype=torch.uint8)
-        )
-        mixed = self._mixed_row[known] if len(self._uniform) else rows
-        inside = ((rows >= 0) & (mixed >= 0)).nonzero().squeeze(1)
+        result = _known(self._uniform, rows)
+        stored = (rows >= 0).nonzero().squeeze(1)
+        mixed = self._mixed_row[rows[stored]]
+        inside, mixed = stored[mixed >= 0], mixed[mixed >= 0]
         local = cells[inside] - blocks[inside] * per_block
         flat = (local[:, 0] * per_block + local[:, 1]) * per_block + local[:, 2]
-        result[inside] = self._levels[stride].reshape(-1, per_block**3)[mixed[inside], flat]
+        result[inside] = self._levels[stride].reshape(-1, per_block**3)[mixed, flat]
         return result
 
     def surface(self, cells: Tensor, stride: int) -> Tensor:
@@ -73,6 +73,14 @@ class ObservationPyramid:
     def entirely_free(self, cells: Tensor, stride: int) -> Tensor:
         """True (M,) where every voxel of a cell was seen to be free."""
         return self.bits(cells, stride) == FREE_BIT
+
+
+def _known(bits: Tensor, rows: Tensor) -> Tensor:
+    """``bits`` at ``rows`` (M,), unknown where a row is -1; also of a table without rows."""
+    result = torch.full(rows.shape, UNKNOWN_BIT, dtype=torch.uint8, device=rows.device)
+    stored = rows >= 0
+    result[stored] = bits[rows[stored]]
+    return result
 
 
 def _pool(bits: Tensor) -> Tensor:
