@@ -27,8 +27,8 @@ def expect_tensor(name: str, value: object, shape: tuple[int | str, ...], floati
     if not matches:
         raise ValueError(f"{name}: expected shape {_show(shape)}, got {tuple(value.shape)}")
     if floating is not None and value.dtype.is_floating_point != floating:
-        kind = "floating" if floating else "integer or bool"
-        raise TypeError(f"{name}: expected a {kind} type, got {value.dtype}")
+        kind = "a floating" if floating else "an integer or bool"
+        raise TypeError(f"{name}: expected {kind} type, got {value.dtype}")
     return value
 
 

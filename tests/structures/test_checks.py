@@ -35,7 +35,7 @@ def test_messages_name_argument_expectation_and_what_came() -> None:
         expect_tensor("weight", torch.zeros(4), (5,))
     with pytest.raises(ValueError, match=r"expected shape \(P, 3\), got \(3,\)"):
         expect_tensor("points", torch.zeros(3), ("P", 3))
-    with pytest.raises(TypeError, match=r"labels: expected a integer or bool type, got torch.float32"):
+    with pytest.raises(TypeError, match=r"labels: expected an integer or bool type, got torch.float32"):
         expect_tensor("labels", torch.zeros(4), ("N",), floating=False)
     with pytest.raises(TypeError, match=r"tsdf: expected a floating type, got torch.int64"):
         expect_tensor("tsdf", torch.zeros(4).long(), ("N",), floating=True)
@@ -98,7 +98,7 @@ def test_frames_fit_their_camera() -> None:
     assert frame.to("cpu").name == "one"
     with pytest.raises(ValueError, match=r"depth of frame one: expected shape \(6, 8\)"):
         RGBDFrame("one", camera, torch.zeros(6, 8, 3), torch.zeros(8, 6))
-    with pytest.raises(TypeError, match="labels of frame one: expected a integer"):
+    with pytest.raises(TypeError, match="labels of frame one: expected an integer"):
         RGBDFrame("one", camera, torch.zeros(6, 8, 3), torch.zeros(6, 8), torch.zeros(6, 8))
 
 
