@@ -1,0 +1,109 @@
+"""The weighted sum: which terms count when, and how much."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from sparse_s4r.losses.image import color_loss, depth_loss, semantic_loss
+from sparse_s4r.losses.objective import SceneLoss, Target, Term
+from sparse_s4r.losses.volume import occupancy_loss, tsdf_loss
+from sparse_s4r.structures import LevelOccupancy, RenderedView, RGBDFrame, ScenePrediction, VoxelState
+from tests.losses.fields import make_prediction, make_scan, observe
+from tests.losses.views import make_frame, make_view
+
+SEEN, MISSING = (0, 0, 0), (2, 0, 0)
+TARGET = Target(
+    make_scan({SEEN: 0.0, MISSING: 0.1}),
+    observe({SEEN: VoxelState.SURFACE, MISSING: VoxelState.SURFACE}),
+    observe({SEEN: VoxelState.SURFACE}),
+)
+LOSS = SceneLoss(
+    occupancy=Term(2.0),
+    tsdf=Term(3.0, 1),
+    depth=Term(5.0, 2),
+    color=Term(7.0, 3),
+    semantic=Term(11.0, 4),
+    missing_weight=4.0,
+    unknown_weight=0.1,
+    gate_voxels=2.0,
+    lab=False,
+    log_tsdf=True,
+)
+STARTS = {"occupancy_16": 0, "occupancy_1": 0, "tsdf": 1, "depth": 2, "color": 3, "semantic": 4}
+
+
+def prediction() -> ScenePrediction:
+    field = make_prediction({SEEN: 0.2, MISSING: 0.3}, [True, False])
+    coarse = LevelOccupancy(16, torch.zeros(1, 3, dtype=torch.int64), torch.tensor([0.5]))
+    fine = LevelOccupancy(1, torch.tensor([SEEN, MISSING, (5, 5, 5)]), torch.tensor([0.5, -1.0, 2.0]))
+    return dataclasses.replace(field, occupancy=(coarse, fine))
+
+
+def views() -> list[tuple[RenderedView, RGBDFrame]]:
+    color, logits = torch.rand(2, 3), torch.rand(2, 3)
+    # Voxels of 0.5 m and a gate of 2: within a metre.
+    first = make_view([1.0, 2.0], color=color, logits=logits), make_frame([1.5, 3.5], labels=[0, 1])
+    nothing = make_view([1.0, 2.0], color=color, logits=logits), make_frame([0.0, 0.0], labels=[0, 1])
+    return [first, nothing]
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_curriculum_and_weights(step: int) -> None:
+    field, pairs = prediction(), views()
+    report = LOSS(field, TARGET, pairs, step)
+    assert set(report.terms) == {name for name, start in STARTS.items() if step >= start}
+    weights = {"tsdf": 3.0, "depth": 5.0, "color": 7.0, "semantic": 11.0}
+    expected = sum(weights.get(name, 2.0) * float(value.detach()) for name, value in report.terms.items())
+    assert float(report.total.detach()) == pytest.approx(expected, rel=1e-6)
+    assert LOSS.wants_views(step) == (step >= 2)
+
+
+def test_terms_are_the_functions_of_their_names() -> None:
+    field, pairs = prediction(), views()
+    report = LOSS(field, TARGET, pairs, 10)
+    (view, frame), _ = pairs
+    level = occupancy_loss(field.occupancy[1], TARGET.observation, TARGET.input_observation, 4.0, 0.1)
+    distance = tsdf_loss(field, TARGET.scan, TARGET.observation, 4.0, True)
+    # Means over two views, the second of which has no measured pixel.
+    expected = {
+        "occupancy_1": level,
+        "tsdf": distance,
+        "depth": (depth_loss(view, frame)[0] / 2, 2),
+        "color": (color_loss(view, frame, 1.0, lab=False)[0] / 2, 1),
+        "semantic": (semantic_loss(view, frame, 1.0)[0] / 2, 1),
+    }
+    for name, (value, count) in expected.items():
+        assert float(report.terms[name]) == pytest.approx(float(value.detach()), rel=1e-6), name
+        assert report.counts[name] == count, name
+
+
+def test_terms_without_weight_are_left_out() -> None:
+    off = Term(0.0)
+    silent = dataclasses.replace(LOSS, occupancy=off, tsdf=off, depth=off, color=off, semantic=off)
+    assert not silent.wants_views(10)
+    report = silent(prediction(), TARGET, views(), 10)
+    assert report.terms == {}
+    assert float(report.total) == 0.0
+
+
+def test_fields_without_color_and_classes_have_no_such_terms() -> None:
+    report = LOSS(prediction(), TARGET, [(make_view([1.0]), make_frame([1.0], labels=[0]))], 10)
+    assert {"color", "semantic"}.isdisjoint(report.terms)
+    assert "depth" in report.terms
+
+
+def test_no_views_is_no_error() -> None:
+    report = LOSS(prediction(), TARGET, [], 10)
+    assert set(report.terms) == {"occupancy_16", "occupancy_1", "tsdf"}
+
+
+def test_reported_terms_hold_no_graph() -> None:
+    field = prediction()
+    report = LOSS(field, TARGET, [], 10)
+    assert not any(value.requires_grad for value in report.terms.values())
+    report.total.backward()
+    assert field.tsdf.grad is not None
+    assert field.tsdf.grad.any()
