@@ -14,7 +14,7 @@ from sparse_s4r.data.scene_format import Scene
 from sparse_s4r.losses.objective import SceneLoss, Term
 from sparse_s4r.models.dense_net import DenseNet
 from sparse_s4r.models.scene_net import SceneNet, SceneNetShape
-from sparse_s4r.render.raycaster import Raycaster
+from sparse_s4r.render import Raycaster, select_views
 from sparse_s4r.sparse.factory import make_voxels
 from sparse_s4r.structures.errors import ConfigError
 
@@ -89,7 +89,7 @@ def build_dataset(config: Config, scenes: Sequence[Scene]) -> SceneDataset:
     options = SamplingOptions(
         data.image_width, data.views, data.crop, data.view_candidates, data.min_overlap, config.seed
     )
-    return SceneDataset(scenes, options)
+    return SceneDataset(scenes, options, select_views)
 
 
 def build_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:

@@ -89,7 +89,7 @@ class LossConfig(Section):
     """Cross-entropy of rendered semantics against labels of real views."""
     missing_weight: Annotated[float, Field(ge=1)] = 5.0
     """Weight of target surface that the input lacks; SPSG's value."""
-    unknown_weight: Annotated[float, Field(ge=0, le=1)] = 0.05
+    unknown_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Weight, as empty, of cells that no frame saw; at 0 nothing holds back what is generated behind walls."""
     gate_voxels: Annotated[float, Field(gt=0)] = 3.0
     """Depth difference up to which a pixel's colour and label count: beyond, the ray met another surface."""

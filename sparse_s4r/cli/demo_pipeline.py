@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from sparse_s4r.cli.demo_report import DemoResults, write_demo_report
+from sparse_s4r.cli.import_ import geometric_labelling
 from sparse_s4r.cli.import_progress import ImportProgress
 from sparse_s4r.data.import_options import ImportOptions, Labelling
 from sparse_s4r.data.import_scene import import_scene
@@ -21,7 +22,6 @@ from sparse_s4r.data.synthetic_path import make_trajectory
 from sparse_s4r.evaluation.run import evaluate_prediction, save_metrics
 from sparse_s4r.inference.pictures import render_pictures
 from sparse_s4r.inference.run import run_prediction
-from sparse_s4r.segmentation.geometric import GeometricSegmenter
 from sparse_s4r.segmentation.interface import label_frame
 from sparse_s4r.segmentation.stand_in import StandInSegmenter
 from sparse_s4r.structures import RGBDFrame
@@ -30,7 +30,7 @@ from sparse_s4r.training.run import run_training
 
 # Frames of the made room, and the share of them that the network gets to see: few enough to leave holes.
 _FRAMES = 40
-_KEEP = 0.35
+_KEEP = 0.2
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,7 @@ def _import(options: DemoOptions, folder: Path, labels: str, console: Console) -
     elif capture.class_names is not None:
         labelling, labels = Labelling(capture.class_names), "capture"
     else:
-        geometric = GeometricSegmenter()
-        labelling = Labelling(tuple(geometric.class_names), geometric.label_frame)
+        labelling = geometric_labelling()
     import_options = ImportOptions(
         voxel_size=options.voxel_size, keep=_KEEP, seed=options.seed, image_width=320 if labels == "stand-in" else 640
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from sparse_s4r.data.scene_format import Scene
-from sparse_s4r.geometry.hash import VoxelHash
 from sparse_s4r.structures import CELL, ObservationGrid, RGBDFrame, SampleBox, SceneSample, SparseTSDF
 from sparse_s4r.structures.errors import DataError
 
@@ -19,6 +17,10 @@ _CACHED_SCENES = 8
 _CACHED_FRAMES = 1024
 # Views are ranked for a crop by this many columns of depth samples: enough for a share, and quick.
 _RANKING_WIDTH = 40
+
+
+# (frames, scan, count, minimum) -> at most ``count`` frames that look most at ``scan``, best first.
+SelectViews = Callable[[Iterable[RGBDFrame], SparseTSDF, int, float], tuple[RGBDFrame, ...]]
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,13 @@ class SceneDataset:
     Args:
         scenes: Opened scene folders.
         options: How samples are drawn.
+        select_views: Chooses the views of a crop.
 
     Raises:
         DataError: No scene, scenes with different classes, or one without training frames.
     """
 
-    def __init__(self, scenes: Sequence[Scene], options: SamplingOptions) -> None:
+    def __init__(self, scenes: Sequence[Scene], options: SamplingOptions, select_views: SelectViews) -> None:
         if not scenes:
             raise DataError("scenes: expected at least one scene folder, got none")
         names = {scene.class_names for scene in scenes}
@@ -75,9 +78,10 @@ class SceneDataset:
         self.scenes = tuple(scenes)
         self.class_names = scenes[0].class_names
         self.options = options
+        self._select_views = select_views
         self._load = lru_cache(_CACHED_SCENES)(self._load_scene)
         self._frame = lru_cache(_CACHED_FRAMES)(self._load_frame)
-        self._points = lru_cache(_CACHED_FRAMES)(self._load_points)
+        self._preview = lru_cache(_CACHED_FRAMES)(self._load_preview)
 
     def sample(self, step: int) -> SceneSample:
         """The sample of ``step``, the same in every run with this seed."""
@@ -120,15 +124,9 @@ class SceneDataset:
 
     def _best_views(self, scene: int, target: SparseTSDF) -> list[str]:
         """Names of the views with most overlap with a cropped scan, best first."""
-        voxels = VoxelHash(target.coordinates)
-        scored = []
-        for name in self.scenes[scene].frame_names("input", "target"):
-            points = self._points(scene, name)
-            if len(points):
-                share = float((voxels.rows(target.grid.indices(points)) >= 0).float().mean())
-                if share >= self.options.min_overlap:
-                    scored.append((share, name))
-        return [name for _, name in sorted(scored, reverse=True)[: self.options.view_candidates]]
+        previews = (self._preview(scene, name) for name in self.scenes[scene].frame_names("input", "target"))
+        best = self._select_views(previews, target, self.options.view_candidates, self.options.min_overlap)
+        return [frame.name for frame in best]
 
     def _load_scene(self, index: int) -> _LoadedScene:
         scene = self.scenes[index]
@@ -142,9 +140,8 @@ class SceneDataset:
     def _load_frame(self, scene: int, name: str) -> RGBDFrame:
         return self.scenes[scene].load_frame(name, width=self.options.image_width)
 
-    def _load_points(self, scene: int, name: str) -> Tensor:
-        frame = self.scenes[scene].load_frame(name, width=_RANKING_WIDTH)
-        return frame.camera.unproject(frame.depth)[frame.depth > 0]
+    def _load_preview(self, scene: int, name: str) -> RGBDFrame:
+        return self.scenes[scene].load_frame(name, width=_RANKING_WIDTH)
 
 
 def _inside(scan: SparseTSDF, box: SampleBox) -> SparseTSDF:
