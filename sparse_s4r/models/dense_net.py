@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sparse_s4r.geometry.hash import VoxelHash
 from sparse_s4r.models.dense_parts import DenseDecoder, DenseEncoder, DenseResidualBlock
 from sparse_s4r.models.scene_net import SceneNetShape
-from sparse_s4r.models.sites import SceneInput
+from sparse_s4r.models.sites import SceneInput, expect_scenes
 from sparse_s4r.structures import CELL, LevelOccupancy, SampleBox, ScenePrediction, SparseTSDF
 
 
@@ -35,7 +35,7 @@ class DenseFields:
 class DenseNet(nn.Module):
     """Two encoders, a fused bottleneck at stride 16 and three decoders of dense 3D convolutions.
 
-    Memory and time grow with the volume of the box; ``inference.chunked`` covers scenes with chunks.
+    Memory and time grow with the volume of the box, which is the whole scene's where no crop is given.
 
     Args:
         shape: Sizes and switches; ``reach``, ``voxel_budget`` and ``residual`` have no meaning here.
@@ -62,6 +62,7 @@ class DenseNet(nn.Module):
 
     def forward(self, scenes: Sequence[SceneInput]) -> list[ScenePrediction]:
         """Predict each scene over its box (without one: the scan's bounds); see ``SceneNet.forward``."""
+        expect_scenes(scenes, self.shape.color_encoder)
         return [self._predict(scene) for scene in scenes]
 
     def fields(self, scan: SparseTSDF, box: SampleBox) -> DenseFields:

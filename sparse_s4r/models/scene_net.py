@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from sparse_s4r.models.decoder import DecoderLevel
 from sparse_s4r.models.encoder import Encoder
 from sparse_s4r.models.heads import PredictionHeads
-from sparse_s4r.models.sites import SceneInput, possible, reachable_cells, within_budget
+from sparse_s4r.models.sites import SceneInput, expect_scenes, possible, reachable_cells, within_budget
 from sparse_s4r.sparse.layers import Convolution, Pointwise, ResidualBlock
 from sparse_s4r.sparse.tensor import VoxelTensor
 from sparse_s4r.structures import LevelOccupancy, ScenePrediction
@@ -90,7 +91,7 @@ class SceneNet(nn.Module):
         widths = self.shape.widths
         return nn.ModuleList(
             DecoderLevel(coarse, fine, encoders * fine, self.shape.blocks)
-            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            for fine, coarse in itertools.pairwise(widths)
         )
 
     def forward(self, scenes: Sequence[SceneInput]) -> list[ScenePrediction]:
@@ -105,7 +106,7 @@ class SceneNet(nn.Module):
         Raises:
             ValueError: No scene, a scan without voxels, or without the colour that the network takes in.
         """
-        self._check(scenes)
+        expect_scenes(scenes, self.shape.color_encoder)
         skips = self._encode(scenes)
         geometry = self._bottleneck(scenes, skips[-1])
         logits = self.occupancy[-1](geometry.features).squeeze(1)
@@ -116,15 +117,6 @@ class SceneNet(nn.Module):
             geometry, attributes, occupancy = self._decode(scenes, level, skips[level], geometry, attributes)
             levels.append(occupancy)
         return self._predictions(scenes, geometry, attributes, levels)
-
-    def _check(self, scenes: Sequence[SceneInput]) -> None:
-        if not scenes:
-            raise ValueError("scenes: expected at least one, got none")
-        for scene in scenes:
-            if len(scene.scan) == 0:
-                raise ValueError("scan: expected at least one voxel, got none; is the scene empty?")
-            if self.shape.color_encoder and scene.scan.color is None:
-                raise ValueError("scan: expected colour, got none; train and use a model with color_encoder: false")
 
     def _encode(self, scenes: Sequence[SceneInput]) -> list[VoxelTensor]:
         """Both encoders' features, stacked, per level."""

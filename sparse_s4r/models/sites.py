@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,17 @@ class SceneInput:
     free: ObservationPyramid | None = None
     guide: ObservationPyramid | None = None
     box: SampleBox | None = None
+
+
+def expect_scenes(scenes: Sequence[SceneInput], color: bool) -> None:
+    """Raise ValueError unless there is a scene and every scan has voxels and, if ``color``, their colour."""
+    if not scenes:
+        raise ValueError("scenes: expected at least one, got none")
+    for scene in scenes:
+        if len(scene.scan) == 0:
+            raise ValueError("scan: expected at least one voxel, got none; is the scene empty?")
+        if color and scene.scan.color is None:
+            raise ValueError("scan: expected colour, got none; train and use a model with color_encoder: false")
 
 
 def reachable_cells(scan: SparseTSDF, stride: int, reach: int) -> Tensor:
