@@ -8,15 +8,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from sparse_s4r.structures.errors import ConfigError
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, no unknown keys, defaults checked like given values."""
+    """A part of the configuration: frozen, no unknown keys, finite numbers, defaults checked like given values."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python takes true for 1; ``steps: yes`` is a mistake all the same."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("expected another type than a truth value")
+        return value
 
 
 class ModelConfig(Section):
@@ -24,7 +34,13 @@ class ModelConfig(Section):
 
     network: Literal["sparse", "dense"] = "sparse"
     """sparse: SceneNet on near-surface voxels; dense: the paper's network on 64x64x128 chunks, the baseline."""
-    widths: Annotated[tuple[int, ...], Field(min_length=5, max_length=5)] = (16, 32, 64, 96, 128)
+    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=5, max_length=5)] = (
+        16,
+        32,
+        64,
+        96,
+        128,
+    )
     """Channels at strides 1, 2, 4, 8, 16; the paper prints only the last."""
     blocks: Annotated[int, Field(ge=1)] = 1
     """Residual blocks per level."""
@@ -208,7 +224,7 @@ def save_config(config: Config, path: Path) -> None:
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: expected a configuration file, found none")
-    values = _parse(str(path), path.read_text())
+    values = _parse(str(path), path.read_bytes())
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -216,10 +232,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _parse(source: str, text: str) -> Any:
+def _parse(source: str, text: str | bytes) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: a date that is none, bytes that are no text.
         raise ConfigError(f"{source}: not valid YAML: {error}") from error
 
 
