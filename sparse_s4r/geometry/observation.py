@@ -1,4 +1,4 @@
-"""What the frames saw of a scene's box: free, surface or unknown, per voxel and per coarser cell."""
+"""What the frames saw of a scene's box: free, surface or unknown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from sparse_s4r.geometry.fusion import BAND
-from sparse_s4r.geometry.hash import VoxelHash
 from sparse_s4r.structures import BLOCK, Camera, GridSpec, ObservationGrid, RGBDFrame, SparseTSDF, VoxelState
 
 # Points projected at once; about 100 MB of temporaries.
@@ -49,86 +48,6 @@ def observe(
         lattice.look(depth, frame.camera, margin)
         detail.look(depth, frame.camera, margin)
     return _assemble(scan, first, lattice.blocks(), near, detail.states)
-
-
-def voxel_states(observation: ObservationGrid, coordinates: Tensor) -> Tensor:
-    """``VoxelState`` (N,) uint8 of voxels (N, 3); UNKNOWN outside the box. For many calls use ``StatePyramid``."""
-    return StatePyramid(observation, levels=0).cells(coordinates, 1)
-
-
-def cell_states(observation: ObservationGrid, cells: Tensor, stride: int) -> Tensor:
-    """``VoxelState`` (M,) uint8 of cells (M, 3) of ``stride`` voxels; for many calls use ``StatePyramid``."""
-    return StatePyramid(observation).cells(cells, stride)
-
-
-class StatePyramid:
-    """Look-up of states at strides 1, 2, 4, ...: SURFACE if any voxel of the cell is, else FREE if any is.
-
-    Args:
-        observation: The states to look up; the tables live on its device.
-        levels: Halvings to prepare: strides up to ``2**levels``.
-    """
-
-    def __init__(self, observation: ObservationGrid, levels: int = 4) -> None:
-        self._levels = levels
-        mixed = observation.block_state == ObservationGrid.MIXED
-        self._blocks = VoxelHash(observation.block_coordinates)
-        self._block_state = observation.block_state
-        self._mixed_row = torch.cumsum(mixed, dim=0) - 1
-        self._inside = [observation.voxel_state]
-        while len(self._inside) <= min(levels, BLOCK.bit_length() - 2):
-            self._inside.append(_halve(self._inside[-1]))
-        self._coarse = _coarse_levels(observation, mixed, levels)
-
-    def cells(self, cells: Tensor, stride: int = 1) -> Tensor:
-        """States (M,) uint8 of cells (M, 3): voxel coordinates divided by ``stride``, floored.
-
-        Raises:
-            ValueError: A stride that was not prepared.
-        """
-        level = stride.bit_length() - 1
-        if stride < 1 or stride != 1 << level or level > self._levels:
-            raise ValueError(f"stride: expected a power of two up to {2**self._levels}, got {stride}")
-        cells = cells.long()
-        if stride >= BLOCK:
-            table, state = self._coarse[level - BLOCK.bit_length() + 1]
-            return _take(state, table.rows(cells))
-        edge = BLOCK // stride
-        block = torch.div(cells, edge, rounding_mode="floor")
-        row = self._blocks.rows(block)
-        state = _take(self._block_state, row)
-        mixed = (state == ObservationGrid.MIXED).nonzero().squeeze(1)
-        local = cells[mixed] - block[mixed] * edge
-        column = (local[:, 0] * edge + local[:, 1]) * edge + local[:, 2]
-        state[mixed] = self._inside[level][self._mixed_row[row[mixed]], column]
-        return state
-
-
-def _take(table: Tensor, rows: Tensor) -> Tensor:
-    """Entries of ``table`` (uint8) at ``rows``; UNKNOWN where the row is -1."""
-    if len(table) == 0:
-        return torch.zeros_like(rows, dtype=torch.uint8)
-    return torch.where(rows >= 0, table[rows.clamp_min(0)], int(VoxelState.UNKNOWN))
-
-
-def _halve(states: Tensor) -> Tensor:
-    """Largest state of every 2 x 2 x 2 cells: (M, e**3) to (M, (e/2)**3)."""
-    half = round(states.shape[1] ** (1 / 3)) // 2
-    return states.reshape(-1, half, 2, half, 2, half, 2).amax(dim=(2, 4, 6)).reshape(len(states), half**3)
-
-
-def _coarse_levels(observation: ObservationGrid, mixed: Tensor, levels: int) -> list[tuple[VoxelHash, Tensor]]:
-    """Tables of cells and states at strides BLOCK, 2 BLOCK, ... up to ``2**levels``."""
-    state = observation.block_state.clone()
-    if bool(mixed.any()):
-        state[mixed] = observation.voxel_state.amax(dim=1)
-    cells = observation.block_coordinates
-    tables = []
-    for _ in range(levels - BLOCK.bit_length() + 2):
-        tables.append((VoxelHash(cells), state))
-        cells, parent = torch.unique(torch.div(cells, 2, rounding_mode="floor"), dim=0, return_inverse=True)
-        state = torch.zeros(len(cells), dtype=torch.uint8, device=state.device).scatter_reduce(0, parent, state, "amax")
-    return tables
 
 
 def _block_box(grid: GridSpec, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,6 +66,12 @@ class ObservationPyramid:
         result[inside] = self._levels[stride].reshape(-1, per_block**3)[mixed, flat]
         return result
 
+    def states(self, cells: Tensor, stride: int = 1) -> Tensor:
+        """``VoxelState`` (M,) uint8 of cells: SURFACE if any voxel is, else FREE if any is, else UNKNOWN."""
+        bits = self.bits(cells, stride)
+        free = torch.where((bits & FREE_BIT) != 0, int(VoxelState.FREE), int(VoxelState.UNKNOWN))
+        return torch.where((bits & SURFACE_BIT) != 0, int(VoxelState.SURFACE), free).to(torch.uint8)
+
     def surface(self, cells: Tensor, stride: int) -> Tensor:
         """True (M,) where a cell holds a surface voxel."""
         return (self.bits(cells, stride) & SURFACE_BIT) != 0

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_s4r.geometry.fusion import BAND, fuse_frames
-from sparse_s4r.geometry.observation import StatePyramid, cell_states, observe, voxel_states
+from sparse_s4r.geometry.observation import observe
+from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.structures import BLOCK, ObservationGrid, RGBDFrame, SparseTSDF, VoxelState
 from tests.geometry.test_fusion import GRID, as_arrays, camera, plane_frame
 from tests.oracles.fusion import seen_free
@@ -32,7 +33,7 @@ def voxels_of_box() -> torch.Tensor:
 def test_surface_is_the_scan(case: tuple[list[RGBDFrame], SparseTSDF, ObservationGrid]) -> None:
     _, scan, observation = case
     voxels = voxels_of_box()
-    surface = voxels[voxel_states(observation, voxels) == VoxelState.SURFACE]
+    surface = voxels[ObservationPyramid(observation).states(voxels) == VoxelState.SURFACE]
     inside = ((scan.coordinates >= 0) & (scan.coordinates < 32)).all(dim=1)
     assert surface.tolist() == scan.coordinates[inside].tolist()
 
@@ -40,7 +41,7 @@ def test_surface_is_the_scan(case: tuple[list[RGBDFrame], SparseTSDF, Observatio
 def test_equals_brute_force(case: tuple[list[RGBDFrame], SparseTSDF, ObservationGrid]) -> None:
     frames, scan, observation = case
     arrays = [as_arrays(frame) for frame in frames]
-    states = voxel_states(observation, voxels_of_box()).reshape(32, 32, 32)
+    states = ObservationPyramid(observation).states(voxels_of_box()).reshape(32, 32, 32)
     mixed = observation.block_coordinates[observation.block_state == ObservationGrid.MIXED].tolist()
     surface = {tuple(c) for c in scan.coordinates.tolist()}
     differing = checked = 0
@@ -73,20 +74,20 @@ def test_uniform_blocks_agree_with_their_corners() -> None:
 
 def test_outside_is_unknown(case: tuple[list[RGBDFrame], SparseTSDF, ObservationGrid]) -> None:
     outside = torch.tensor([[-1, 0, 0], [32, 5, 5], [0, 100, 0], [-1000, -1000, 1000]])
-    assert voxel_states(case[2], outside).tolist() == [VoxelState.UNKNOWN] * 4
-    assert cell_states(case[2], outside * 2, 16).tolist() == [VoxelState.UNKNOWN] * 4
+    assert ObservationPyramid(case[2]).states(outside).tolist() == [VoxelState.UNKNOWN] * 4
+    assert ObservationPyramid(case[2]).states(outside * 2, 16).tolist() == [VoxelState.UNKNOWN] * 4
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**16), share=st.sampled_from([0.0, 0.3, 1.0]))
 def test_cells_hold_the_largest_state_of_their_voxels(seed: int, share: float) -> None:
     observation, voxels, states = random_observation(seed, share)
-    pyramid = StatePyramid(observation)
-    assert pyramid.cells(voxels, 1).tolist() == states.tolist()
+    pyramid = ObservationPyramid(observation)
+    assert pyramid.states(voxels, 1).tolist() == states.tolist()
     for stride in (2, 4, 8, 16):
         cells, parent = torch.unique(torch.div(voxels, stride, rounding_mode="floor"), dim=0, return_inverse=True)
         largest = [int(states[parent == row].max()) for row in range(0, len(cells), 7)]
-        assert pyramid.cells(cells[::7], stride).tolist() == largest
+        assert pyramid.states(cells[::7], stride).tolist() == largest
 
 
 def random_observation(seed: int, share: float) -> tuple[ObservationGrid, torch.Tensor, torch.Tensor]:
@@ -111,5 +112,5 @@ def test_rejects_an_empty_box_and_an_unprepared_stride(
     frames, scan, observation = case
     with pytest.raises(ValueError, match="upper > lower"):
         observe(frames, scan, torch.ones(3), torch.zeros(3))
-    with pytest.raises(ValueError, match="power of two up to 16, got 3"):
-        StatePyramid(observation).cells(torch.zeros(1, 3), 3)
+    with pytest.raises(ValueError, match="expected 1, 2, 4, 8 or 16, got 3"):
+        ObservationPyramid(observation).states(torch.zeros(1, 3), 3)
