@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 
 from sparse_s4r.build import build_network
 from sparse_s4r.config import Config, make_config
-from sparse_s4r.structures.errors import CheckpointError
+from sparse_s4r.structures.errors import CheckpointError, ConfigError
 
 _FORMAT = "sparse_s4r checkpoint"
 _VERSION = 1
+_PARTS = {"version": int, "config": str, "weights": dict, "optimizer": dict, "step": int, "rng": Tensor}
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "rng": checkpoint.rng,
     }
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -68,20 +73,36 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: expected a checkpoint file, found none")
-    try:
-        # weights_only: tensors and numbers alone, whatever the file says.
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint, it may be truncated: {error}") from error
+    content = _read(path)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: expected a checkpoint made by s4r train, got another kind of file")
+    for name, kind in _PARTS.items():
+        if not isinstance(content.get(name), kind):
+            found = type(content[name]).__name__ if name in content else "nothing"
+            raise CheckpointError(f"{path}: damaged checkpoint: expected {name} as {kind.__name__}, got {found}")
     if content["version"] > _VERSION:
         raise CheckpointError(
             f"{path}: expected version {_VERSION} or older, got {content['version']}; update sparse_s4r"
         )
+    try:
+        config = make_config(json.loads(content["config"]), source=f"{path}: config")
+    except (ConfigError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{error}; the checkpoint is damaged or of another version of sparse_s4r") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    config = make_config(json.loads(content["config"]), source=str(path))
     return Checkpoint(config, content["weights"], content["optimizer"], content["step"], content["rng"], digest)
+
+
+def _read(path: Path) -> Any:
+    """What ``path`` holds, tensors and numbers alone, whatever the file says; CheckpointError if it is damaged."""
+    try:
+        # torch does not look at the archive's checksums.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{path}: not a readable checkpoint, it may be truncated: {error}") from error
 
 
 def restore_network(checkpoint: Checkpoint, engine: str | None = None) -> nn.Module:
