@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -37,14 +37,17 @@ def save_prediction(prediction: ScenePrediction, info: PredictionInfo, folder: P
     """Write ``prediction.safetensors`` to ``folder``.
 
     Raises:
-        ValueError: The prediction lacks ``observed``.
+        ValueError: The prediction lacks ``observed``, or ``info`` names another number of classes.
     """
     if prediction.observed is None:
         raise ValueError("prediction.observed: expected a mask, got None")
+    classes = 0 if prediction.semantic_logits is None else prediction.semantic_logits.shape[1]
+    if len(info.class_names) != classes:
+        raise ValueError(f"class_names: expected {classes}, one per class of the logits, got {len(info.class_names)}")
     count = len(prediction)
     labels = torch.full((count,), IGNORE_LABEL, dtype=torch.uint8)
     confidence = torch.zeros(count, dtype=torch.float16)
-    if prediction.semantic_logits is not None and prediction.semantic_logits.shape[1]:
+    if prediction.semantic_logits is not None and classes:
         best = torch.softmax(prediction.semantic_logits.float(), dim=1).max(dim=1)
         labels, confidence = best.indices.to(torch.uint8), best.values.half()
     limit = prediction.grid.truncation
@@ -84,15 +87,20 @@ def load_prediction(folder: Path) -> tuple[ScenePrediction, PredictionInfo]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _assemble(tensors, metadata)
-    except (SafetensorError, KeyError, json.JSONDecodeError, ValueError) as error:
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a readable prediction: {error}; run s4r predict again") from error
 
 
 def _assemble(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> tuple[ScenePrediction, PredictionInfo]:
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
     x, y, z = json.loads(metadata["origin"])
     grid = GridSpec(float(metadata["voxel_size"]), (x, y, z), float(metadata["truncation_voxels"]))
     names = tuple(json.loads(metadata["class_names"]))
-    logits = F.one_hot(tensors["labels"].long(), len(names)).float() if names else None
+    labels = tensors["labels"].long()
+    if names and len(labels) and int(labels.max()) >= len(names):
+        raise ValueError(f"expected labels below {len(names)}, one per class name, got up to {int(labels.max())}")
+    logits = F.one_hot(labels, len(names)).float() if names else None
     prediction = ScenePrediction(
         grid,
         tensors["coordinates"].long(),
