@@ -87,7 +87,14 @@ def build_dataset(config: Config, scenes: Sequence[Scene]) -> SceneDataset:
     """Training samples of ``scenes`` as ``config.data`` says."""
     data = config.data
     options = SamplingOptions(
-        data.image_width, data.views, data.crop, data.view_candidates, data.min_overlap, config.seed
+        image_width=data.image_width,
+        views=data.views,
+        crop=data.crop,
+        holes=data.holes,
+        hole_size=data.hole_size,
+        view_candidates=data.view_candidates,
+        min_overlap=data.min_overlap,
+        seed=config.seed,
     )
     return SceneDataset(scenes, options, select_views)
 

@@ -106,7 +106,7 @@ class LossConfig(Section):
     missing_weight: Annotated[float, Field(ge=1)] = 5.0
     """Weight of target surface that the input lacks; SPSG's value."""
     unknown_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Weight, as empty, of cells that no frame saw; at 0 nothing holds back what is generated behind walls."""
+    """Weight of space that no frame saw, as empty; at 0 nothing holds back what is generated behind walls."""
     gate_voxels: Annotated[float, Field(gt=0)] = 3.0
     """Depth difference up to which a pixel's colour and label count: beyond, the ray met another surface."""
     lab: bool = True
@@ -126,6 +126,10 @@ class DataConfig(Section):
     """Views per step."""
     view_candidates: Annotated[int, Field(ge=1)] = 5
     """A crop's views are drawn from this many with most overlap (paper: 5)."""
+    holes: Annotated[int, Field(ge=0)] = 2
+    """Boxes cut out of each sample's input, besides the dropped frames: more to complete per step. 0: none."""
+    hole_size: Annotated[float, Field(gt=0)] = 0.8
+    """Largest edge of such a box, metres."""
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Least share of a view's depth samples near the crop's surface (paper: 5 %)."""
 

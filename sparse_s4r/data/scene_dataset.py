@@ -31,6 +31,8 @@ class SamplingOptions:
         image_width: Width of the views, pixels.
         views: Views per sample.
         crop: Edge of a crop in x and y, metres; None for whole scenes.
+        holes: Boxes cut out of the input.
+        hole_size: Largest edge of such a box, metres.
         view_candidates: A crop's views are drawn from this many with most overlap.
         min_overlap: Least share of a view's depth samples near the crop's surface.
         seed: Seed of all choices.
@@ -39,6 +41,8 @@ class SamplingOptions:
     image_width: int
     views: int
     crop: float | None
+    holes: int
+    hole_size: float
     view_candidates: int
     min_overlap: float
     seed: int
@@ -91,14 +95,19 @@ class SceneDataset:
         if self.options.crop is None:
             frames = self._choose(index, list(self.scenes[index].frame_names("input", "target")), generator)
             return SceneSample(
-                name, loaded.input, loaded.target, loaded.input_observation, loaded.target_observation, frames
+                name,
+                self._with_holes(loaded.input, generator),
+                loaded.target,
+                loaded.input_observation,
+                loaded.target_observation,
+                frames,
             )
         box = self._draw_box(loaded, generator)
         target = _inside(loaded.target, box)
         frames = self._choose(index, self._best_views(index, target), generator)
         return SceneSample(
             f"{name} at {box[0].tolist()}",
-            _inside(loaded.input, box),
+            self._with_holes(_inside(loaded.input, box), generator),
             target,
             loaded.input_observation,
             loaded.target_observation,
@@ -109,6 +118,16 @@ class SceneDataset:
     def _choose(self, scene: int, names: list[str], generator: torch.Generator) -> tuple[RGBDFrame, ...]:
         order = torch.randperm(len(names), generator=generator)[: self.options.views]
         return tuple(self._frame(scene, names[int(row)]) for row in order)
+
+    def _with_holes(self, scan: SparseTSDF, generator: torch.Generator) -> SparseTSDF:
+        """``scan`` without the voxels of some random boxes around voxels of it; never without all."""
+        keep = torch.ones(len(scan), dtype=torch.bool)
+        for _ in range(self.options.holes):
+            center = scan.coordinates[int(torch.randint(len(scan), (1,), generator=generator))]
+            share = 0.3 + 0.7 * torch.rand(3, generator=generator)
+            half = share * self.options.hole_size / (2 * scan.grid.voxel_size)
+            keep &= ((scan.coordinates - center).abs() > half).any(dim=1)
+        return scan.select(keep) if bool(keep.any()) else scan
 
     def _draw_box(self, loaded: _LoadedScene, generator: torch.Generator) -> SampleBox:
         """A column around a random voxel of the input, on the coarse lattice."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from sparse_s4r.geometry.fusion import BAND
 from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.inference.chunked import predict_chunked
 from sparse_s4r.models.dense_net import DenseNet
@@ -23,7 +24,7 @@ def predict_scene(network: nn.Module, scan: SparseTSDF, observation: Observation
         observation: What its frames saw; free space gets no surface. None: not used.
 
     Returns:
-        The voxels within the truncation of a predicted surface; tsdf within +-truncation, metres.
+        The voxels in the band around the predicted surface; tsdf in metres.
         Without gradient.
 
     Raises:
@@ -35,6 +36,6 @@ def predict_scene(network: nn.Module, scan: SparseTSDF, observation: Observation
         scene = SceneInput(scan.to(device), free=free)
         # The dense baseline needs chunks: its memory grows with the volume.
         prediction = predict_chunked(network, scene) if isinstance(network, DenseNet) else network([scene])[0]
-        limit = scan.grid.truncation
-        band = prediction.select(prediction.tsdf.abs() < limit)
+        # The same band as the scans': beyond it, averages with free space leave nothing of a distance.
+        band = prediction.select(prediction.tsdf.abs() < BAND * scan.grid.truncation)
     return replace(band, occupancy=())

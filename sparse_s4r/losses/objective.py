@@ -33,12 +33,12 @@ class Target:
     Attributes:
         scan: Scan of all training frames.
         observation: What all training frames saw.
-        input_observation: What the input's frames saw.
+        input: The input scan: what of the target was missing.
     """
 
     scan: SparseTSDF
     observation: ObservationPyramid
-    input_observation: ObservationPyramid
+    input: SparseTSDF
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SceneLoss:
         color: Rendered colour.
         semantic: Rendered semantics against labels of real views.
         missing_weight: Weight of surface that the input lacks, in the 3D terms.
-        unknown_weight: Weight of unseen cells, as empty, in the occupancy.
+        unknown_weight: Weight of unseen space, as empty, in the 3D terms.
         gate_voxels: Largest depth difference, voxels, at which colour and semantics of a pixel count.
         lab: Compare colour in Lab.
         log_tsdf: Compare log-transformed distances.
@@ -108,11 +108,13 @@ class SceneLoss:
         if self.occupancy.active(step):
             for level in prediction.occupancy:
                 value, count = occupancy_loss(
-                    level, target.observation, target.input_observation, self.missing_weight, self.unknown_weight
+                    level, target.observation, target.input, self.missing_weight, self.unknown_weight
                 )
                 parts.append((f"occupancy_{level.stride}", self.occupancy, value, count))
         if self.tsdf.active(step):
-            value, count = tsdf_loss(prediction, target.scan, target.observation, self.missing_weight, self.log_tsdf)
+            value, count = tsdf_loss(
+                prediction, target.scan, target.observation, self.missing_weight, self.unknown_weight, self.log_tsdf
+            )
             parts.append(("tsdf", self.tsdf, value, count))
         return parts
 

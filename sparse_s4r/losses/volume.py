@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from sparse_s4r.geometry.hash import VoxelHash
+from sparse_s4r.geometry.keys import pack_keys
 from sparse_s4r.geometry.pyramid import FREE_BIT, SURFACE_BIT, ObservationPyramid
 from sparse_s4r.structures import LevelOccupancy, ScenePrediction, SparseTSDF
 
@@ -14,11 +15,11 @@ from sparse_s4r.structures import LevelOccupancy, ScenePrediction, SparseTSDF
 def occupancy_loss(
     level: LevelOccupancy,
     target: ObservationPyramid,
-    observed: ObservationPyramid,
+    scan: SparseTSDF,
     missing_weight: float,
     unknown_weight: float,
 ) -> tuple[Tensor, int]:
-    """Binary cross-entropy of a level's occupancy over candidates that the target frames saw.
+    """Binary cross-entropy of a level's occupancy over its candidates.
 
     A cell is occupied if any of its voxels is surface, and empty if none is and some voxel was seen to be free.
     What no frame saw is empty with ``unknown_weight``.
@@ -26,8 +27,8 @@ def occupancy_loss(
     Args:
         level: Candidates of the level.
         target: Observation by all training frames.
-        observed: Observation by the input's frames.
-        missing_weight: Weight of cells that are surface in the target and not in the input; others weigh 1.
+        scan: The input scan.
+        missing_weight: Weight of cells that are surface in the target and hold no voxel of the input; others weigh 1.
         unknown_weight: Weight of cells that no frame saw. At 0, as in SG-NN, nothing holds back what is generated
             behind walls, and whole scenes fill up.
 
@@ -39,7 +40,8 @@ def occupancy_loss(
     bits = target.bits(level.coordinates, level.stride)
     surface = (bits & SURFACE_BIT) != 0
     known = (bits & (SURFACE_BIT | FREE_BIT)) != 0
-    missing = surface & ~observed.surface(level.coordinates, level.stride)
+    cells = torch.unique(pack_keys(torch.div(scan.coordinates, level.stride, rounding_mode="floor")))
+    missing = surface & ~torch.isin(pack_keys(level.coordinates), cells)
     weight = torch.where(missing, missing_weight, torch.where(known, 1.0, unknown_weight)).to(level.logits)
     losses = F.binary_cross_entropy_with_logits(level.logits, surface.to(level.logits), reduction="none")
     return (losses * weight).sum() / weight.sum().clamp(min=1.0), int(known.sum())
@@ -50,34 +52,39 @@ def tsdf_loss(
     target: SparseTSDF,
     observation: ObservationPyramid,
     missing_weight: float,
+    unknown_weight: float,
     logarithmic: bool,
 ) -> tuple[Tensor, int]:
-    """Mean absolute difference of signed distances, in voxels, over surface and free voxels of the target.
+    """Mean absolute difference of signed distances, in voxels.
+
+    Free voxels have the target +truncation. Voxels that no frame saw have -truncation, the usual reading of space
+    behind surfaces, with ``unknown_weight``.
 
     Args:
         prediction: Predicted field; its tsdf may exceed the truncation and is clamped here.
         target: Scan fused from all training frames.
-        observation: Observation by all training frames; free voxels have the target +truncation.
+        observation: Observation by all training frames.
         missing_weight: Weight of target voxels that the input does not hold; others weigh 1.
+        unknown_weight: Weight of voxels that no frame saw.
         logarithmic: Compare sign(d) ln(1 + |d|), which stresses the zero crossing.
 
     Returns:
-        The loss (), 0 with zero gradient when no voxel counts, and the number of voxels that count.
+        The loss (), 0 with zero gradient when no voxel counts, and the number of voxels that were seen.
 
-    Source: S4R section 3 (3D L1); log transform and weight from SPSG.
+    Source: S4R section 3 (3D L1); log transform, weight and the reading of unseen voxels from SPSG.
     """
+    limit, voxel = target.grid.truncation, target.grid.voxel_size
     rows = VoxelHash(target.coordinates).rows(prediction.coordinates)
     surface = rows >= 0
     free = ~surface & ((observation.bits(prediction.coordinates, 1) & FREE_BIT) != 0)
-    truth = prediction.tsdf.new_full(prediction.tsdf.shape, target.grid.truncation)
+    truth = torch.where(free, limit, -limit).to(prediction.tsdf)
     truth[surface] = target.tsdf.to(truth)[rows[surface]]
-    weight = (surface | free).to(truth)
+    weight = torch.where(surface | free, 1.0, unknown_weight).to(truth)
     if prediction.observed is not None:
-        weight = torch.where(surface & ~prediction.observed, missing_weight * weight, weight)
+        weight = torch.where(surface & ~prediction.observed, missing_weight, weight)
     # Leaky: a value beyond the truncation still finds its way back.
-    limit = target.grid.truncation
-    clamped = prediction.tsdf.clamp(-limit, limit) + 0.01 * (prediction.tsdf - prediction.tsdf.clamp(-limit, limit))
-    voxel = target.grid.voxel_size
+    inside = prediction.tsdf.clamp(-limit, limit)
+    clamped = inside + 0.01 * (prediction.tsdf - inside)
     difference = (_transform(clamped / voxel, logarithmic) - _transform(truth / voxel, logarithmic)).abs()
     return (difference * weight).sum() / weight.sum().clamp(min=1.0), int((surface | free).sum())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -45,7 +46,7 @@ class DenseEncoder(nn.Module):
         )
         self.downs = nn.ModuleList(
             nn.Sequential(nn.Conv3d(fine, coarse, 2, stride=2, bias=False), nn.BatchNorm3d(coarse), nn.ReLU())
-            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            for fine, coarse in itertools.pairwise(widths)
         )
 
     def forward(self, volume: Tensor) -> list[Tensor]:
@@ -68,7 +69,7 @@ class DenseDecoder(nn.Module):
 
     def __init__(self, widths: Sequence[int], encoders: int, blocks: int, out_channels: int) -> None:
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.ups = nn.ModuleList(nn.ConvTranspose3d(coarse, fine, 2, stride=2, bias=False) for fine, coarse in pairs)
         self.fuses = nn.ModuleList(
             nn.Sequential(nn.Conv3d((1 + encoders) * fine, fine, 1, bias=False), nn.BatchNorm3d(fine), nn.ReLU())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from torch import nn
@@ -27,7 +28,7 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList(nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)]) for width in widths)
         self.downs = nn.ModuleList(
             nn.Sequential(Downsample(fine, coarse), Pointwise(nn.BatchNorm1d(coarse)), Pointwise(nn.ReLU()))
-            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            for fine, coarse in itertools.pairwise(widths)
         )
 
     def forward(self, voxels: VoxelTensor) -> list[VoxelTensor]:

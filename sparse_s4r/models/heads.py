@@ -20,20 +20,17 @@ class PredictionHeads(nn.Module):
         classes: Semantic classes, 0 = none.
         color: Whether colour is predicted.
         residual: Where the scan has a voxel, predict the change of its tsdf and colour, not the value. Short
-            trainings then start from the scan instead of from noise; not in the paper.
+            trainings then start from the scan instead of from noise; not in the paper. Changes and values have heads
+            of their own: changes are small, and start at none.
     """
 
     def __init__(self, width: int, classes: int, color: bool, residual: bool) -> None:
         super().__init__()
-        self.residual = residual
         self.tsdf = nn.Linear(width, 1)
         self.color = nn.Linear(width, 3) if color else None
         self.semantic = nn.Linear(width, classes) if classes else None
-        if residual:
-            for head in (self.tsdf, self.color):
-                if head is not None:
-                    nn.init.zeros_(head.weight)
-                    nn.init.zeros_(head.bias)
+        self.tsdf_change = _no_change(width, 1) if residual else None
+        self.color_change = _no_change(width, 3) if residual and color else None
 
     def forward(
         self,
@@ -46,25 +43,35 @@ class PredictionHeads(nn.Module):
     ) -> ScenePrediction:
         """The prediction at ``coordinates`` (N, 3) from features (N, width) of each decoder."""
         rows = VoxelHash(scan.coordinates).rows(coordinates)
-        observed = rows >= 0
-        tsdf = self.tsdf(geometry).squeeze(1) * scan.grid.truncation
-        if self.residual:
-            tsdf = tsdf + torch.where(observed, scan.tsdf.to(tsdf)[rows], 0)
         return ScenePrediction(
             scan.grid,
             coordinates,
-            tsdf,
-            None if self.color is None or color is None else self._color(scan, rows, color),
+            self._tsdf(scan, rows, geometry),
+            None if color is None else self._color(scan, rows, color),
             None if self.semantic is None or semantic is None else self.semantic(semantic),
-            observed,
+            rows >= 0,
             occupancy,
         )
 
-    def _color(self, scan: SparseTSDF, rows: Tensor, features: Tensor) -> Tensor:
+    def _tsdf(self, scan: SparseTSDF, rows: Tensor, features: Tensor) -> Tensor:
+        value: Tensor = self.tsdf(features).squeeze(1) * scan.grid.truncation
+        if self.tsdf_change is None:
+            return value
+        change = self.tsdf_change(features).squeeze(1) * scan.grid.truncation
+        return torch.where(rows >= 0, scan.tsdf.to(value)[rows] + change, value)
+
+    def _color(self, scan: SparseTSDF, rows: Tensor, features: Tensor) -> Tensor | None:
         if self.color is None:
-            raise ValueError("color: this model has no colour head")
-        change = self.color(features)
-        if self.residual and scan.color is not None:
-            base = torch.logit(scan.color.to(change)[rows], eps=_COLOR_MARGIN)
-            change = change + torch.where((rows >= 0)[:, None], base, 0)
-        return torch.sigmoid(change)
+            return None
+        value = self.color(features)
+        if self.color_change is not None and scan.color is not None:
+            base = torch.logit(scan.color.to(value)[rows], eps=_COLOR_MARGIN)
+            value = torch.where((rows >= 0)[:, None], base + self.color_change(features), value)
+        return torch.sigmoid(value)
+
+
+def _no_change(width: int, channels: int) -> nn.Linear:
+    head = nn.Linear(width, channels)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

@@ -12,7 +12,6 @@ from sparse_s4r.structures.field import ObservationGrid, SparseTSDF
 from sparse_s4r.structures.frame import RGBDFrame
 from sparse_s4r.structures.grid import GridSpec
 
-
 # Lower and upper (exclusive) voxel indices, each (3,) int64, of a part of a scene.
 SampleBox = tuple[Tensor, Tensor]
 

@@ -43,17 +43,16 @@ class SceneObjective:
 
     def __call__(self, network: Network, sample: SceneSample, step: int) -> StepResult:
         """Predict ``sample`` and compare; differentiable in the network's weights."""
-        seen_by_input = ObservationPyramid(sample.input_observation)
         seen_by_all = ObservationPyramid(sample.target_observation)
         scene = SceneInput(
             sample.input,
-            free=seen_by_input if self.use_free_space else None,
+            free=ObservationPyramid(sample.input_observation) if self.use_free_space else None,
             guide=seen_by_all if step < self.guide_steps else None,
             box=sample.box,
         )
         (prediction,) = network([scene])
         views = self._render(prediction, sample) if self.loss.wants_views(step) else ()
-        report = self.loss(prediction, Target(sample.target, seen_by_all, seen_by_input), views, step)
+        report = self.loss(prediction, Target(sample.target, seen_by_all, sample.input), views, step)
         return StepResult(report, prediction, views)
 
     def _render(self, prediction: ScenePrediction, sample: SceneSample) -> tuple[tuple[RenderedView, RGBDFrame], ...]:
