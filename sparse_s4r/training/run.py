@@ -34,7 +34,7 @@ def run_training(
     scenes = [open_scene(folder) for folder in scene_folders]
     if resume:
         checkpoint = load_checkpoint(out / CHECKPOINT_NAME)
-        config = _resumed_config(checkpoint, config_path, overrides)
+        config = with_classes(_resumed_config(checkpoint, config_path, overrides), _common_classes(scenes))
     else:
         checkpoint = None
         config = with_classes(load_config(config_path, overrides), _common_classes(scenes))
