@@ -21,6 +21,7 @@ from sparse_s4r.training.schedule import rate_factor
 from sparse_s4r.training.step import SceneObjective, Sealed, StepResult, TrainingStep
 
 CHECKPOINT_NAME = "checkpoint.pt"
+_REMEDY = "lower train.learning_rate, or look at the scene with s4r check"
 
 
 class TrainingError(UserError):
@@ -58,7 +59,7 @@ class Trainer:
             The checkpoint of the last step.
 
         Raises:
-            TrainingError: A loss is not finite; the last checkpoint stays.
+            TrainingError: A loss or its gradient is not finite; the last checkpoint stays.
         """
         model, optimizer = self.fabric.setup(TrainingStep(self.network, self.objective), self.optimizer)
         model.train()
@@ -90,15 +91,17 @@ class Trainer:
         total = model(sealed, step)
         if sealed.result is None:
             raise RuntimeError("the training step left no result")
+        place = f"step {step}, sample {sealed.sample.name}"
         if not bool(torch.isfinite(total)):
             terms = {name: float(value) for name, value in sealed.result.report.terms.items()}
-            raise TrainingError(
-                f"step {step}, sample {sealed.sample.name}: expected a finite loss, got {terms}; "
-                "lower train.learning_rate, or look at the scene with s4r check"
-            )
+            raise TrainingError(f"{place}: expected a finite loss, got {terms}; {_REMEDY}")
         optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(total)
-        self.fabric.clip_gradients(model, optimizer, max_norm=self.config.train.clip_norm)
+        train = self.config.train
+        norm = self.fabric.clip_gradients(model, optimizer, max_norm=train.clip_norm, error_if_nonfinite=False)
+        # In half precision the loss scaler expects overflows and leaves such a step out.
+        if train.precision != "16-mixed" and norm is not None and not bool(torch.isfinite(norm)):
+            raise TrainingError(f"{place}: expected finite gradients, got a norm of {float(norm)}; {_REMEDY}")
         optimizer.step()
         return sealed.result
 
@@ -122,7 +125,8 @@ def make_trainer(config: Config, scenes: list[Scene], resume: Checkpoint | None 
         CheckpointError: The checkpoint is of another model.
     """
     fabric = Fabric(accelerator="auto", devices=1, precision=config.train.precision)
-    network = build_network(config)
+    # To the device before the optimiser's state is loaded, which goes to where the weights are.
+    network = build_network(config).to(fabric.device)
     optimizer = build_optimizer(config, network)
     if resume is not None:
         load_weights(network, resume.weights)
