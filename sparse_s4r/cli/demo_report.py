@@ -76,7 +76,8 @@ def _overview_part(
 ) -> Part:
     scene = open_scene(results.scene)
     scan = ScenePrediction.from_scan(scene.load_scan("input"))
-    camera = overview_camera(prediction.grid.centers(prediction.coordinates))
+    # Framed by what was seen, not by what was made up around it.
+    camera = overview_camera(scan.grid.centers(scan.coordinates))
     seen, whole = overview(scan, camera), overview(prediction, camera)
     pictures = {
         "input.png": (seen.color, "what the kept frames saw, fused"),

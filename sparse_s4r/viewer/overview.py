@@ -32,7 +32,7 @@ class Overview:
 
 
 def overview_camera(points: Tensor, width: int = 480, height: int = 400, azimuth: float = 215.0) -> Camera:
-    """A camera that sees all ``points`` (P, 3), world metres with +z up, from obliquely above.
+    """A camera that sees ``points`` (P, 3), world metres with +z up, but for a few far ones, from obliquely above.
 
     Args:
         points: What to see.
@@ -40,7 +40,9 @@ def overview_camera(points: Tensor, width: int = 480, height: int = 400, azimuth
         height: Picture height, pixels.
         azimuth: Direction in which the camera stands, degrees from +x towards +y.
     """
-    lower, upper = points.double().amin(0), points.double().amax(0)
+    # Stray voxels must not push the scene into a corner; a sample of the points tells as much as all.
+    sample = points[:: max(1, len(points) // 100_000)].double()
+    lower, upper = sample.quantile(0.002, dim=0), sample.quantile(0.998, dim=0)
     center = (lower + upper) / 2
     angle, elevation = math.radians(azimuth), math.radians(52.0)
     away = torch.tensor(
@@ -54,7 +56,7 @@ def overview_camera(points: Tensor, width: int = 480, height: int = 400, azimuth
     focal = 2.2 * width
     corners = torch.cartesian_prod(*(torch.stack([lower[axis], upper[axis]]) for axis in range(3)))
     local = (corners - center) @ pose[:3, :3]
-    reach = torch.maximum(local[:, 0].abs() / (0.47 * width), local[:, 1].abs() / (0.47 * height))
+    reach = torch.maximum(local[:, 0].abs() / (0.49 * width), local[:, 1].abs() / (0.49 * height))
     distance = float((reach * focal - local[:, 2]).max())
     pose[:3, 3] = center + distance * away
     intrinsics = torch.tensor(
@@ -81,8 +83,8 @@ def overview(prediction: ScenePrediction, camera: Camera) -> Overview:
 
 def _shape_picture(prediction: ScenePrediction, view: RenderedView) -> Tensor:
     forward = view.camera.camera_to_world[:3, 2].to(view.normal)
-    # Light from the camera, half of it from above.
-    light = 0.45 * (view.normal @ -forward).clamp(0, 1) + 0.35 * view.normal[..., 2].clamp(0, 1) + 0.25
+    # Light from the camera and from above, and enough of it everywhere that walls are not black.
+    light = 0.35 * (view.normal @ -forward).clamp(0, 1) + 0.25 * view.normal[..., 2].clamp(0, 1) + 0.42
     base = view.normal.new_tensor(_OBSERVED).expand_as(view.normal)
     if prediction.observed is not None:
         seen = prediction.observed[view.voxel.clamp(min=0)]
