@@ -79,6 +79,11 @@ def run_prediction(
         up = tuple(float(value) for value in scene.up)
         save_prediction(prediction, PredictionInfo(names, (up[0], up[1], up[2]), checkpoint.digest), folder)
         mesh = extract_mesh(prediction)
+        if not len(mesh.faces):
+            raise DataError(
+                f"{checkpoint_path}: the network predicts no surface for {scene_folder}; train it longer, or look at "
+                "the losses of its run"
+            )
         save_mesh_ply(mesh, folder / "mesh.ply")
         save_mesh_glb(mesh, folder / "mesh.glb")
         summary = PredictionSummary(
