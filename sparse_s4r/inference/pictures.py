@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -60,21 +61,31 @@ def load_cameras(path: Path) -> dict[str, Camera]:
         DataError: Missing or malformed file, or a camera that is none.
     """
     try:
-        entries = json.loads(path.read_text())
-        return {
-            str(entry["name"]): Camera(
+        cameras: dict[str, Camera] = {}
+        for entry in _entries(path):
+            name = str(entry["name"])
+            # Names become file names.
+            if not name or name in cameras or Path(name).name != name:
+                raise ValueError(f"name: expected a unique file name, got {name!r}")
+            cameras[name] = Camera(
                 torch.tensor(entry["intrinsics"], dtype=torch.float64),
                 torch.tensor(entry["camera_to_world"], dtype=torch.float64),
                 int(entry["width"]),
                 int(entry["height"]),
             )
-            for entry in entries
-        }
+        return cameras
     except (OSError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: expected a JSON list of cameras with name, intrinsics, camera_to_world, width and height: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    entries = json.loads(path.read_text())
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"expected a list of at least one, got {entries!r:.40}")
+    return entries
 
 
 def save_picture(picture: Tensor, path: Path) -> None:
