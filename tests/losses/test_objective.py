@@ -18,7 +18,7 @@ SEEN, MISSING = (0, 0, 0), (2, 0, 0)
 TARGET = Target(
     make_scan({SEEN: 0.0, MISSING: 0.1}),
     observe({SEEN: VoxelState.SURFACE, MISSING: VoxelState.SURFACE}),
-    observe({SEEN: VoxelState.SURFACE}),
+    make_scan({SEEN: 0.1}),
 )
 LOSS = SceneLoss(
     occupancy=Term(2.0),
@@ -65,8 +65,8 @@ def test_terms_are_the_functions_of_their_names() -> None:
     field, pairs = prediction(), views()
     report = LOSS(field, TARGET, pairs, 10)
     (view, frame), _ = pairs
-    level = occupancy_loss(field.occupancy[1], TARGET.observation, TARGET.input_observation, 4.0, 0.1)
-    distance = tsdf_loss(field, TARGET.scan, TARGET.observation, 4.0, True)
+    level = occupancy_loss(field.occupancy[1], TARGET.observation, TARGET.input, 4.0, 0.1)
+    distance = tsdf_loss(field, TARGET.scan, TARGET.observation, 4.0, 0.1, True)
     # Means over two views, the second of which has no measured pixel.
     expected = {
         "occupancy_1": level,

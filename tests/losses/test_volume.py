@@ -15,7 +15,7 @@ FREE, SURFACE = VoxelState.FREE, VoxelState.SURFACE
 # Voxels of the target: surface that the input saw, surface that it did not, free space; the rest is unknown.
 SEEN, MISSING, EMPTY, UNSEEN = (0, 0, 0), (2, 0, 0), (4, 0, 0), (6, 0, 0)
 TARGET = observe({SEEN: SURFACE, MISSING: SURFACE, EMPTY: FREE})
-INPUT = observe({SEEN: SURFACE})
+INPUT = make_scan({SEEN: 0.0})
 
 
 def level(logits: list[float], stride: int = 1) -> LevelOccupancy:
@@ -51,7 +51,8 @@ def test_occupancy_of_a_perfect_prediction_vanishes() -> None:
 def test_a_coarse_cell_with_surface_and_free_space_is_occupied() -> None:
     mixed = observe({(0, 0, 0): FREE, (7, 7, 7): SURFACE})
     occupancy = LevelOccupancy(8, torch.zeros(1, 3, dtype=torch.int64), torch.tensor([math.log(3)]))
-    assert float(occupancy_loss(occupancy, mixed, mixed, 5.0, 0.0)[0]) == pytest.approx(-math.log(3 / 4), rel=1e-6)
+    scan = make_scan({(7, 7, 7): 0.0})
+    assert float(occupancy_loss(occupancy, mixed, scan, 5.0, 0.0)[0]) == pytest.approx(-math.log(3 / 4), rel=1e-6)
 
 
 def test_occupancy_without_cells_is_zero_with_zero_gradient() -> None:
@@ -64,21 +65,21 @@ def test_occupancy_without_cells_is_zero_with_zero_gradient() -> None:
 
 
 def test_distance_by_hand() -> None:
-    # Voxels of 0.5 m, truncation 1.5 m: off by 1 voxel, by 2 with weight 5, by 1 from +3, and one that does not count.
+    # Voxels of 0.5 m, truncation 1.5 m: off by 1 voxel, by 2 with weight 5, by 1 from +3, by 5 from -3 with 0.5.
     prediction = make_prediction({SEEN: 0.5, MISSING: -1.0, EMPTY: 1.0, UNSEEN: 1.0}, [True, False, False, False])
     target = make_scan({SEEN: 0.0, MISSING: 0.0})
-    value, count = tsdf_loss(prediction, target, TARGET, 5.0, logarithmic=False)
+    value, count = tsdf_loss(prediction, target, TARGET, 5.0, 0.5, logarithmic=False)
     assert count == 3
-    assert float(value.detach()) == pytest.approx((1 + 5 * 2 + 1) / 7)
+    assert float(value.detach()) == pytest.approx((1 + 5 * 2 + 1 + 0.5 * 5) / 7.5)
     value.backward()
     assert prediction.tsdf.grad is not None
-    # Per metre: weight / 7 / 0.5 m, pointing from the truth.
-    assert prediction.tsdf.grad.tolist() == pytest.approx([2 / 7, -10 / 7, -2 / 7, 0.0])
+    # Per metre: weight / 7.5 / 0.5 m, pointing from the truth.
+    assert prediction.tsdf.grad.tolist() == pytest.approx([2 / 7.5, -10 / 7.5, -2 / 7.5, 1 / 7.5])
 
 
 def test_distance_in_logarithms() -> None:
     prediction = make_prediction({SEEN: 0.5, MISSING: -1.0})
-    value, _ = tsdf_loss(prediction, make_scan({SEEN: 0.0, MISSING: 0.0}), TARGET, 5.0, logarithmic=True)
+    value, _ = tsdf_loss(prediction, make_scan({SEEN: 0.0, MISSING: 0.0}), TARGET, 5.0, 0.0, logarithmic=True)
     # Who does not know what was observed gives no voxel more weight.
     assert float(value.detach()) == pytest.approx((math.log(2) + math.log(3)) / 2, rel=1e-6)
 
@@ -86,13 +87,13 @@ def test_distance_in_logarithms() -> None:
 @pytest.mark.parametrize("logarithmic", [True, False])
 def test_distance_vanishes_at_the_target(logarithmic: bool) -> None:
     prediction = make_prediction({SEEN: 0.3, MISSING: -0.7, EMPTY: 1.5, UNSEEN: -9.0}, [True, False, False, False])
-    value, _ = tsdf_loss(prediction, make_scan({SEEN: 0.3, MISSING: -0.7}), TARGET, 5.0, logarithmic)
+    value, _ = tsdf_loss(prediction, make_scan({SEEN: 0.3, MISSING: -0.7}), TARGET, 5.0, 0.0, logarithmic)
     assert float(value.detach()) == 0.0
 
 
 def test_values_beyond_the_truncation_find_their_way_back() -> None:
     prediction = make_prediction({SEEN: 5.0})
-    value, _ = tsdf_loss(prediction, make_scan({SEEN: 0.0}), TARGET, 5.0, logarithmic=False)
+    value, _ = tsdf_loss(prediction, make_scan({SEEN: 0.0}), TARGET, 5.0, 0.0, logarithmic=False)
     # Three voxels, and a hundredth of the seven beyond.
     assert float(value.detach()) == pytest.approx(3.07)
     value.backward()
@@ -102,7 +103,7 @@ def test_values_beyond_the_truncation_find_their_way_back() -> None:
 
 def test_distance_without_voxels_is_zero_with_zero_gradient() -> None:
     for prediction in (make_prediction({UNSEEN: 1.0}), make_prediction({})):
-        value, count = tsdf_loss(prediction, make_scan({SEEN: 0.0}), TARGET, 5.0, logarithmic=True)
+        value, count = tsdf_loss(prediction, make_scan({SEEN: 0.0}), TARGET, 5.0, 0.0, logarithmic=True)
         assert (float(value.detach()), count) == (0.0, 0)
         value.backward()
         assert prediction.tsdf.grad is not None

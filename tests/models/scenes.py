@@ -100,7 +100,8 @@ def make_network(shape: SceneNetShape = SHAPE, engine: str = "builtin") -> Scene
     network = SceneNet(shape, voxels).double()  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        for head in (*network.occupancy, network.heads.tsdf, network.heads.color):
+        heads = network.heads
+        for head in (*network.occupancy, heads.tsdf, heads.color, heads.tsdf_change, heads.color_change):
             if head is not None:
                 assert isinstance(head, torch.nn.Linear)
                 head.weight.copy_(torch.randn(head.weight.shape, generator=generator) * 0.3)
