@@ -14,7 +14,7 @@ def demo_command(
         Path | None, typer.Option("--frames", help="Your own folder of posed RGB-D frames instead of a made room.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML configuration; default: the demo's.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeat for more.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, one or more.")] = None,
     voxel_size: Annotated[float, typer.Option(help="Edge of a voxel, metres.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Seed of the room, its frames and the training.")] = 0,
 ) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from sparse_s4r.cli.arguments import SEVERAL, repeat_options
 from sparse_s4r.cli.check import check_command
 from sparse_s4r.cli.demo import demo_command
 from sparse_s4r.cli.evaluate import evaluate_command
@@ -37,7 +38,7 @@ def main() -> None:
     # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        app(repeat_options(sys.argv[1:], SEVERAL.get(next(iter(sys.argv[1:]), ""), ())))
     except ValueError as error:
         # Imported here: the package of the value types brings torch, which --help must not wait for.
         from sparse_s4r.structures.errors import UserError

@@ -9,12 +9,12 @@ import typer
 
 
 def train_command(
-    scenes: Annotated[list[Path], typer.Option("--scenes", help="Scene folder made by s4r import; repeat for more.")],
+    scenes: Annotated[list[Path], typer.Option("--scenes", help="Scene folders made by s4r import.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make for checkpoint, log and configuration.")],
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML configuration; default: configs/sparse.yaml's values.")
+        Path | None, typer.Option("--config", help="YAML configuration; default: the defaults of config.py.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeat for more.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, one or more.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train a network on scenes, self-supervised by their own frames."""
