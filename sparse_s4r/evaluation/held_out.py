@@ -42,7 +42,7 @@ def view_errors(pairs: Iterable[tuple[RenderedView, RGBDFrame]], masks: Iterable
             their depth and colour errors speak of the same pixels.
 
     Raises:
-        ValueError: No pair.
+        ValueError: No pair, or fewer masks than pairs.
     """
     differences: list[Tensor] = []
     squares: list[Tensor] = []
@@ -50,7 +50,9 @@ def view_errors(pairs: Iterable[tuple[RenderedView, RGBDFrame]], masks: Iterable
     chosen = iter(masks) if masks is not None else None
     for view, frame in pairs:
         frames += 1
-        area = torch.ones_like(view.hit) if chosen is None else next(chosen)
+        area = torch.ones_like(view.hit) if chosen is None else next(chosen, None)
+        if area is None:
+            raise ValueError(f"masks: expected one per pair, got {frames - 1} and more pairs")
         valid = area & (frame.depth > 0)
         both = valid & view.hit
         difference = (view.depth - frame.depth.to(view.depth)).abs()[both]

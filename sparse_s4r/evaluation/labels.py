@@ -28,7 +28,11 @@ class LabelScores:
 
 
 def label_scores(pairs: Iterable[tuple[RenderedView, RGBDFrame]], classes: int) -> LabelScores | None:
-    """Compare rendered classes with the frames' labels; None when no frame has labels or none was rendered."""
+    """Compare rendered classes with the frames' labels; None when no frame has labels or none was rendered.
+
+    Raises:
+        ValueError: A label that is none of the ``classes``.
+    """
     # The last column counts labelled pixels that the render misses.
     confusion = torch.zeros(classes, classes + 1, dtype=torch.int64)
     for view, frame in pairs:
@@ -36,6 +40,9 @@ def label_scores(pairs: Iterable[tuple[RenderedView, RGBDFrame]], classes: int) 
             continue
         predicted = torch.where(view.hit, view.semantic_logits.argmax(-1), classes)
         known = frame.labels != IGNORE_LABEL
+        largest = int(frame.labels[known].max()) if bool(known.any()) else 0
+        if largest >= classes:
+            raise ValueError(f"labels of frame {frame.name}: expected values below {classes}, got {largest}")
         index = frame.labels[known] * (classes + 1) + predicted[known]
         confusion += torch.bincount(index.cpu(), minlength=confusion.numel()).view_as(confusion)
     return scores_of(confusion) if int(confusion.sum()) else None

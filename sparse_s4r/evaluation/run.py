@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +61,7 @@ def evaluate_prediction(
         width: Width to render at, pixels; None: as stored.
 
     Raises:
-        DataError: No held-out frames, unreadable folders, or a prediction on another grid.
+        DataError: No held-out frames, unreadable folders, or a prediction on another grid or with other classes.
     """
     scene = open_scene(scene_folder)
     prediction, info = load_prediction(prediction_folder)
@@ -67,6 +69,11 @@ def evaluate_prediction(
         raise DataError(
             f"{prediction_folder}: expected a prediction on the grid of {scene_folder}, {scene.grid}, "
             f"got {prediction.grid}; predict that scene, or evaluate on the one it was made of"
+        )
+    if info.class_names and scene.class_names not in (None, info.class_names):
+        raise DataError(
+            f"{prediction_folder}: expected the classes of {scene_folder}, {list(scene.class_names or ())}, got "
+            f"{list(info.class_names)}; import the scene with the labels that the network was trained on"
         )
     names = tuple(frames) or scene.frame_names("held_out")
     if not names:
@@ -98,5 +105,14 @@ def render_pairs(prediction: ScenePrediction, scene: Scene, names: Sequence[str]
 
 
 def save_metrics(metrics: Metrics, path: Path) -> None:
-    """Write ``metrics`` as JSON."""
-    path.write_text(json.dumps(asdict(metrics), indent=2) + "\n")
+    """Write ``metrics`` as JSON; figures that are not finite, such as an error over no pixels, are null."""
+    path.write_text(json.dumps(_finite(asdict(metrics)), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with None for NaN and infinity, for which JSON has no words."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
