@@ -15,7 +15,7 @@ TORCH_INDEX ?=
 VENV := .venv/bin
 export PYTHONUNBUFFERED := 1
 # Threads that spin while they wait make torch ten times slower on a busy machine.
-export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 1000
 
 .PHONY: help install demo test minkowski clean
 

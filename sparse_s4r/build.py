@@ -38,6 +38,7 @@ def build_network(config: Config) -> SceneNet | DenseNet:
         color_decoder=model.color_decoder,
         reach=model.reach,
         voxel_budget=model.voxel_budget,
+        training_budget=model.training_budget,
         keep_observed=model.keep_observed,
         residual=model.residual,
     )

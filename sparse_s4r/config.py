@@ -56,6 +56,8 @@ class ModelConfig(Section):
     """Cells of 16 voxels around observed surface in which surface may appear."""
     voxel_budget: Annotated[int, Field(ge=4096)] = 8_000_000
     """Most candidate cells at any level: bounds memory, highest logits first."""
+    training_budget: Annotated[int, Field(ge=4096)] = 2_000_000
+    """The same while training, when wrong guesses are many and activations are kept for the gradient."""
     keep_observed: bool = True
     """Never drop a voxel that the scan has; off lets the network remove what it takes for noise."""
     residual: bool = True

@@ -36,7 +36,7 @@ app.command("demo")(demo_command)
 def main() -> None:
     """Run the command; an error that the user can mend ends in its message and exit code 2."""
     # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app(repeat_options(sys.argv[1:], SEVERAL.get(next(iter(sys.argv[1:]), ""), ())))
     except ValueError as error:

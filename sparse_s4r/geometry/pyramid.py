@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sparse_s4r.geometry.hash import VoxelHash
+from sparse_s4r.geometry.keys import pack_keys, unpack_keys
 from sparse_s4r.structures import BLOCK, ObservationGrid, VoxelState
 
 # One bit per state, so that pooling is a bitwise or and a cell tells all states that occur in it.
@@ -98,13 +99,13 @@ def _pool(bits: Tensor) -> Tensor:
 
 def _merge_blocks(blocks: Tensor, bits: Tensor) -> tuple[Tensor, Tensor]:
     """Cells (D, 3) of 2^3 blocks and their bits (D,); a block that is not stored counts as unknown."""
-    parents, inverse, counts = torch.unique(
-        torch.div(blocks, 2, rounding_mode="floor"), dim=0, return_inverse=True, return_counts=True
-    )
+    # By key: torch.unique over rows sorts them twenty times slower.
+    keys = pack_keys(torch.div(blocks, 2, rounding_mode="floor"))
+    parents, inverse, counts = torch.unique(keys, return_inverse=True, return_counts=True)
     merged = torch.zeros(len(parents), dtype=torch.uint8, device=bits.device)
     merged[counts < 8] = UNKNOWN_BIT
     for bit in _BIT_OF_STATE.values():
         has = torch.zeros(len(parents), dtype=torch.bool, device=bits.device)
         has[inverse[(bits & bit) != 0]] = True
         merged |= has.to(torch.uint8) * bit
-    return parents, merged
+    return unpack_keys(parents), merged

@@ -36,7 +36,8 @@ class SceneNetShape:
         color_encoder: Whether colour goes in.
         color_decoder: Whether colour comes out.
         reach: Cells of the coarsest level around observed surface in which surface may appear.
-        voxel_budget: Most candidate cells at any level.
+        voxel_budget: Most candidate cells at any level and scene.
+        training_budget: The same while training, when wrong guesses are many and activations are kept.
         keep_observed: Always keep cells that the scan has voxels in.
         residual: Predict tsdf and colour as a change of the scan's where it has a voxel.
     """
@@ -49,6 +50,7 @@ class SceneNetShape:
     color_decoder: bool
     reach: int
     voxel_budget: int
+    training_budget: int
     keep_observed: bool
     residual: bool
 
@@ -180,16 +182,18 @@ class SceneNet(nn.Module):
 
     def _keep(self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor, observed: VoxelTensor) -> Tensor:
         """Cells to go on with: predicted occupied, of the guide, or of the scan; never more than the budget."""
-        keep = logits > 0
+        certain = torch.zeros_like(logits, dtype=torch.bool)
         if any(scene.guide is not None for scene in scenes):
-            keep = keep | _per_scene(scenes, cells, lambda scene, at: _guided(scene, at, cells.stride))
-        ranking = logits
+            certain = certain | _per_scene(scenes, cells, lambda scene, at: _guided(scene, at, cells.stride))
         if self.shape.keep_observed:
-            seen = cells.lookup(observed.with_features(torch.ones_like(observed.features[:, :1]))).squeeze(1) > 0
-            keep = keep | seen
-            ranking = torch.where(seen, torch.inf, logits)
-        # Above the finest level every kept cell has eight children, which are the next level's candidates.
-        budget = self.shape.voxel_budget if cells.stride == 1 else self.shape.voxel_budget // 8
+            ones = torch.ones_like(observed.features[:, :1])
+            certain = certain | (cells.lookup(observed.with_features(ones)).squeeze(1) > 0)
+        budget = self.shape.training_budget if self.training else self.shape.voxel_budget
+        if cells.stride > 1:
+            # Every kept cell has eight children, which are the next level's candidates.
+            budget //= 8
+        ranking = torch.where(certain, torch.inf, logits)
+        keep = certain | (logits > 0)
         return within_budget(ranking, keep, budget * len(scenes))
 
     def _level_occupancy(self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor) -> LevelOccupancyBatch:

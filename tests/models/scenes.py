@@ -24,6 +24,7 @@ SHAPE = SceneNetShape(
     color_decoder=True,
     reach=1,
     voxel_budget=1_000_000,
+    training_budget=1_000_000,
     keep_observed=True,
     residual=True,
 )

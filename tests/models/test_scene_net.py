@@ -101,7 +101,7 @@ def test_nothing_is_generated_beyond_the_box() -> None:
 def test_the_budget_bounds_the_candidates_of_every_finer_level(keep_observed: bool) -> None:
     budget = 4096
     room = make_room()
-    network = make_network(changed(voxel_budget=budget, keep_observed=keep_observed))
+    network = make_network(changed(voxel_budget=budget, training_budget=budget, keep_observed=keep_observed))
     free = predict(make_network(changed(keep_observed=keep_observed)), room.scene())
     assert max(len(level.coordinates) for level in free.occupancy) > budget
     prediction = predict(network, room.scene())
