@@ -97,16 +97,40 @@ def test_nothing_is_generated_beyond_the_box() -> None:
     assert bool((predict(make_network(), room.scene()).coordinates >= upper).any())
 
 
+def eager(network: SceneNet) -> SceneNet:
+    """``network`` with a liking for surface."""
+    with torch.no_grad():
+        for head in network.occupancy:
+            head.bias.fill_(3.0)  # type: ignore[operator, union-attr]
+    return network
+
+
 @pytest.mark.parametrize("keep_observed", [True, False])
-def test_the_budget_bounds_the_candidates_of_every_finer_level(keep_observed: bool) -> None:
+@pytest.mark.parametrize("training", [True, False])
+def test_the_budget_bounds_the_candidates_of_every_finer_level(keep_observed: bool, training: bool) -> None:
     budget = 4096
     room = make_room()
-    network = make_network(changed(voxel_budget=budget, training_budget=budget, keep_observed=keep_observed))
-    free = predict(make_network(changed(keep_observed=keep_observed)), room.scene())
+    free = predict(eager(make_network(changed(keep_observed=keep_observed))).train(training), room.scene())
     assert max(len(level.coordinates) for level in free.occupancy) > budget
+    bound: dict[str, Any] = {"training_budget" if training else "voxel_budget": budget}
+    network = eager(make_network(changed(keep_observed=keep_observed, **bound))).train(training)
     prediction = predict(network, room.scene())
     assert max(len(level.coordinates) for level in prediction.occupancy[1:]) <= budget
     assert 0 < len(prediction) <= budget
+    # The other budget is for the other mode.
+    other = predict(network.train(not training), room.scene())
+    assert max(len(level.coordinates) for level in other.occupancy) > budget
+
+
+def test_within_the_budget_the_guide_and_the_scan_come_first() -> None:
+    room = make_room()
+    whole = predict(make_network(), room.scene(guide=True))
+    coarse = len(row_set(room.target.coordinates // 2))
+    # Room for the cells of the target and a few more at stride 2, the tightest level.
+    network = make_network(changed(voxel_budget=8 * (coarse + 20)))
+    prediction = predict(network, room.scene(guide=True))
+    assert len(prediction.occupancy[-1].coordinates) < len(whole.occupancy[-1].coordinates)
+    assert row_set(room.target.coordinates) <= row_set(prediction.coordinates)
 
 
 def test_without_keep_observed_the_scan_may_be_dropped() -> None:
