@@ -9,7 +9,7 @@ from sparse_s4r.build import with_classes
 from sparse_s4r.checkpoint import Checkpoint, load_checkpoint
 from sparse_s4r.config import Config, load_config, make_config, override, save_config
 from sparse_s4r.data.scene_format import Scene, open_scene
-from sparse_s4r.structures.errors import CheckpointError, DataError
+from sparse_s4r.structures.errors import CheckpointError, ConfigError, DataError
 from sparse_s4r.training.trainer import CHECKPOINT_NAME, make_trainer
 
 
@@ -55,4 +55,10 @@ def _resumed_config(checkpoint: Checkpoint, config_path: Path | None, overrides:
         raise CheckpointError("--resume: expected no --config, the checkpoint holds it; change single keys with --set")
     values = checkpoint.config.model_dump(mode="json")
     override(values, overrides)
-    return make_config(values, source="--set")
+    config = make_config(values, source="--set")
+    if config.train.steps < checkpoint.step:
+        raise ConfigError(
+            f"--set train.steps={config.train.steps}: expected at least the {checkpoint.step} steps that the "
+            "checkpoint has done"
+        )
+    return config

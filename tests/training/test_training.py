@@ -92,6 +92,19 @@ def test_a_run_tells_what_it_did(run: Path, scene: Path) -> None:
     assert events.Scalars("loss/total")[-1].value == pytest.approx(losses(run)[-1]["total"])
 
 
+def test_the_learning_rate_follows_its_schedule(scene: Path, tmp_path: Path) -> None:
+    changes = ["train.steps=4", "train.warmup=1", "train.schedule=cosine", "train.log_every=1"]
+    run_training(None, [*TINY, *changes, "loss.depth.start=9"], [scene], tmp_path / "run", resume=False)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    rates = [event.value for event in events.Scalars("train/learning_rate")]
+    # Half of 0.003, then a cosine of three steps towards 2 %: 1, 3/4 and 1/4 of the way above that.
+    assert rates == pytest.approx([0.003 * f for f in (0.5, 1.0, 0.02 + 0.98 * 0.75, 0.02 + 0.98 * 0.25)], rel=1e-5)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt").optimizer["param_groups"][0]["lr"] == pytest.approx(
+        rates[-1], rel=1e-5
+    )
+
+
 def test_pictures_are_logged(scene: Path, tmp_path: Path) -> None:
     settings = [*TINY, "train.steps=1", "loss.depth.start=0", "loss.color.start=0", "loss.semantic.start=0"]
     run_training(None, settings, [scene], tmp_path / "run", resume=False)
@@ -147,6 +160,8 @@ def test_resuming_takes_the_configuration_of_the_checkpoint(scene: Path, run: Pa
         run_training(tmp_path / "other.yaml", [], [scene], run, resume=True)
     with pytest.raises(CheckpointError, match="checkpoint of another model"):
         run_training(None, ["model.widths=[5,5,5,5,5]"], [scene], run, resume=True)
+    with pytest.raises(ConfigError, match=f"train.steps=5: expected at least the {STEPS} steps"):
+        run_training(None, ["train.steps=5"], [scene], run, resume=True)
     with pytest.raises(ConfigError, match=r"unknown key train\.step; did you mean train\.steps"):
         run_training(None, ["train.step=3"], [scene], run, resume=True)
     assert load_checkpoint(run / "checkpoint.pt").step == STEPS
