@@ -166,8 +166,8 @@ class TrainConfig(Section):
 class Config(Section):
     """Everything that, with the scenes, determines a training."""
 
-    engine: Literal["builtin", "dense", "dense-masked", "minkowski"] = "builtin"
-    """Sparse engine; weights trained on one serve the others. dense: every voxel of the box, small scenes only."""
+    engine: Literal["builtin", "dense-masked", "minkowski"] = "builtin"
+    """Sparse engine; weights trained on one serve the others. dense-masked: the slow reference, small scenes only."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of weights and of every choice made in training."""
     model: ModelConfig = ModelConfig()

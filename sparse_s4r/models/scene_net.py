@@ -171,7 +171,8 @@ class SceneNet(nn.Module):
         logits = self.occupancy[level](candidates.features).squeeze(1)
         occupancy = self._level_occupancy(scenes, candidates, logits)
         keep = self._keep(scenes, candidates, logits, skip)
-        kept, skip_kept = candidates.prune(keep), skip_features[keep]
+        # Pruned alike, whatever the engine makes of it: the dense baseline drops nothing.
+        kept, skip_kept = candidates.prune(keep), raised.with_features(skip_features).prune(keep).features
         followers = [
             follow.refine(follow.up(coarse, kept), skip_kept)
             for follow, coarse in zip(
