@@ -20,6 +20,7 @@ from sparse_s4r.data.synthetic import make_room
 from sparse_s4r.data.synthetic_capture import write_capture
 from sparse_s4r.data.synthetic_path import make_trajectory
 from sparse_s4r.evaluation.run import evaluate_prediction, save_metrics
+from sparse_s4r.evaluation.table import metrics_table
 from sparse_s4r.inference.pictures import render_pictures
 from sparse_s4r.inference.run import run_prediction
 from sparse_s4r.segmentation.interface import label_frame
@@ -80,8 +81,10 @@ def run_demo(options: DemoOptions) -> Path:
     console.rule("4/6  pictures at held-out cameras")
     render_pictures(prediction, scene, out / "pictures")
     console.rule("5/6  figures")
-    metrics = evaluate_prediction(prediction, scene)
+    truth = capture / "labels" if labels == "stand-in" else None
+    metrics = evaluate_prediction(prediction, scene, labels=truth)
     save_metrics(metrics, out / "metrics.json")
+    console.print(metrics_table(metrics))
     console.rule("6/6  page")
     results = DemoResults(scene, run, prediction, metrics, summary, labels, time.perf_counter() - started)
     page = write_demo_report(results, out / "report.html")

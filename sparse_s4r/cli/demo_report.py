@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import torch
 
 from sparse_s4r.data.prediction_format import load_prediction
 from sparse_s4r.data.scene_format import open_scene
-from sparse_s4r.evaluation.held_out import ViewErrors
+from sparse_s4r.evaluation.loss_change import loss_changes, read_losses
 from sparse_s4r.evaluation.run import Metrics, render_pairs
+from sparse_s4r.evaluation.table import VIEW_COLUMNS, view_rows
 from sparse_s4r.inference.pictures import save_picture
 from sparse_s4r.inference.run import PredictionSummary
 from sparse_s4r.render.pictures import class_palette, comparison
@@ -120,24 +120,7 @@ def _views_part(results: DemoResults, prediction: ScenePrediction) -> Part:
 
 def _figures_part(results: DemoResults) -> Part:
     metrics = results.metrics
-    rows = [
-        ("prediction", metrics.prediction),
-        ("fused input", metrics.input),
-        ("prediction, where both hit", metrics.prediction_where_both_hit),
-        ("fused input, where both hit", metrics.input_where_both_hit),
-        ("prediction, where the input has nothing", metrics.prediction_where_input_misses),
-    ]
-    figures = Figures(
-        (
-            "over held-out frames",
-            "pixels covered",
-            "depth error, median",
-            "depth error, p90",
-            "within 5 cm",
-            "colour PSNR",
-        ),
-        tuple((name, *_cells(errors)) for name, errors in rows),
-    )
+    figures = Figures(("over held-out frames", *VIEW_COLUMNS), view_rows(metrics))
     completion = metrics.completion
     text = (
         f"Of {completion.missing:,} surface voxels that the input lacks and the other frames saw, the prediction has "
@@ -146,33 +129,27 @@ def _figures_part(results: DemoResults) -> Part:
         "very scene, the held-out ones excepted."
     )
     if metrics.labels is not None:
-        text += f" Rendered labels agree with those of held-out frames on {metrics.labels.accuracy:.0%} of the pixels."
+        source = "the true ones" if results.labels == "stand-in" else "those of the same source"
+        text += (
+            f" Rendered labels agree with {source} on {metrics.labels.accuracy:.0%} of the pixels of held-out frames "
+            f"(mean IoU {metrics.labels.mean_iou:.0%})."
+        )
     return Part("Figures", text, figures=figures)
 
 
-def _cells(errors: ViewErrors) -> tuple[str, ...]:
-    return (
-        f"{errors.coverage:.1%}",
-        f"{errors.depth_median * 1000:.1f} mm",
-        f"{errors.depth_p90 * 1000:.1f} mm",
-        f"{errors.depth_within_5cm:.1%}",
-        "-" if errors.color_psnr is None else f"{errors.color_psnr:.1f} dB",
-    )
-
-
 def _training_part(results: DemoResults) -> Part:
-    records = [json.loads(line) for line in (results.run / "losses.jsonl").read_text().splitlines()]
-    names = [name for name in records[-1] if name not in ("step", "seconds", "voxels")]
+    losses = read_losses(results.run / "losses.jsonl")
     curves = []
-    for name in names:
-        values = torch.tensor([record[name] for record in records if name in record])
+    for name, values in losses.items():
         # A running mean: a step sees one crop and a few views, so single values jump.
         window = max(1, len(values) // 10)
-        smooth = values.unfold(0, window, 1).mean(1)
+        smooth = torch.tensor(values).unfold(0, window, 1).mean(1)
         curves.append(Curve(name, tuple(float(value) for value in smooth)))
+    rows = tuple((name, f"{change.first:.4g}", f"{change.last:.4g}") for name, change in loss_changes(losses).items())
+    figures = Figures(("loss", "mean of its first fifth", "mean of its last fifth"), rows)
     text = (
-        f"{len(records)} steps; every loss compares the prediction with the scene's own frames or the scan fused from "
-        f"them. The whole demo took {results.seconds / 60:.1f} minutes and "
+        f"{len(losses['total'])} steps; every loss compares the prediction with the scene's own frames or the scan "
+        f"fused from them. The whole demo took {results.seconds / 60:.1f} minutes and "
         f"{results.summary.peak_memory_bytes / 2**30:.1f} GiB at most."
     )
-    return Part("Training", text, curves=tuple(curves))
+    return Part("Training", text, figures=figures, curves=tuple(curves))

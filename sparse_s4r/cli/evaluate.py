@@ -15,6 +15,9 @@ def evaluate_command(
     width: Annotated[
         int | None, typer.Option("--width", help="Width to render at, pixels; default: as stored.")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Folder of label images NAME.png instead of the scene's own labels.")
+    ] = None,
 ) -> None:
     """Compare a prediction with held-out frames and the fuller scan, beside the fused input."""
     from rich.console import Console
@@ -27,7 +30,7 @@ def evaluate_command(
         raise DataError(f"{out}: expected a file that does not exist yet; name another")
     console = Console()
     with console.status("rendering held-out views"):
-        metrics = evaluate_prediction(prediction, like, width=width)
+        metrics = evaluate_prediction(prediction, like, width=width, labels=labels)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_metrics(metrics, out)
     console.print(metrics_table(metrics))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sparse_s4r.data.images import load_labels
 from sparse_s4r.data.prediction_format import load_prediction
 from sparse_s4r.data.scene_format import Scene, open_scene
 from sparse_s4r.evaluation.completion import CompletionScores, completion_scores
@@ -50,7 +51,11 @@ class Metrics:
 
 
 def evaluate_prediction(
-    prediction_folder: Path, scene_folder: Path, frames: Sequence[str] = (), width: int | None = None
+    prediction_folder: Path,
+    scene_folder: Path,
+    frames: Sequence[str] = (),
+    width: int | None = None,
+    labels: Path | None = None,
 ) -> Metrics:
     """Evaluate a saved prediction on the frames of a scene.
 
@@ -59,6 +64,8 @@ def evaluate_prediction(
         scene_folder: The scene it was made of.
         frames: Names of frames; none: the scene's held-out frames.
         width: Width to render at, pixels; None: as stored.
+        labels: Folder of label images NAME.png, of the size of the renders, to compare with instead of the scene's
+            own; for true labels where the scene's are guesses.
 
     Raises:
         DataError: No held-out frames, unreadable folders, or a prediction on another grid or with other classes.
@@ -89,7 +96,7 @@ def evaluate_prediction(
         prediction_where_both_hit=view_errors(predicted, both),
         input_where_both_hit=view_errors(fused, both),
         prediction_where_input_misses=view_errors(predicted, missed),
-        labels=label_scores(predicted, len(info.class_names)) if info.class_names else None,
+        labels=label_scores(_relabelled(predicted, labels), len(info.class_names)) if info.class_names else None,
         completion=completion_scores(prediction, scan, target, scene.load_observation("target")),
         frames=names,
     )
@@ -102,6 +109,15 @@ def render_pairs(prediction: ScenePrediction, scene: Scene, names: Sequence[str]
         field = raycaster.prepare(prediction)
         frames = [scene.load_frame(name, width=width) for name in names]
         return [(raycaster.render(field, frame.camera), frame) for frame in frames]
+
+
+def _relabelled(pairs: Pairs, labels: Path | None) -> Pairs:
+    if labels is None:
+        return pairs
+    try:
+        return [(view, replace(frame, labels=load_labels(labels / f"{frame.name}.png"))) for view, frame in pairs]
+    except ValueError as error:
+        raise DataError(f"{labels}: {error}") from error
 
 
 def save_metrics(metrics: Metrics, path: Path) -> None:
