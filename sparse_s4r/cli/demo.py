@@ -15,7 +15,7 @@ def demo_command(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML configuration; default: the demo's.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, one or more.")] = None,
-    voxel_size: Annotated[float, typer.Option(help="Edge of a voxel, metres.")] = 0.05,
+    voxel_size: Annotated[float, typer.Option(help="Edge of a voxel, metres.")] = 0.04,
     seed: Annotated[int, typer.Option(help="Seed of the room, its frames and the training.")] = 0,
 ) -> None:
     """Run everything, from frames to a page with pictures, on a generated room or on your own frames."""
