@@ -52,12 +52,11 @@ def overview_camera(points: Tensor, width: int = 480, height: int = 400, azimuth
     right = torch.tensor([-math.sin(angle), math.cos(angle), 0.0], dtype=torch.float64)
     pose = torch.eye(4, dtype=torch.float64)
     pose[:3, 0], pose[:3, 1], pose[:3, 2] = right, torch.linalg.cross(-away, right), -away
-    # Far and narrow, nearly parallel projection: the distance that brings the corners of the box into the picture.
+    # Far and narrow, nearly parallel projection: the distance that brings the points into the picture.
     focal = 2.2 * width
-    corners = torch.cartesian_prod(*(torch.stack([lower[axis], upper[axis]]) for axis in range(3)))
-    local = (corners - center) @ pose[:3, :3]
-    reach = torch.maximum(local[:, 0].abs() / (0.49 * width), local[:, 1].abs() / (0.49 * height))
-    distance = float((reach * focal - local[:, 2]).max())
+    local = (sample - center) @ pose[:3, :3]
+    reach = torch.maximum(local[:, 0].abs() / (0.48 * width), local[:, 1].abs() / (0.48 * height))
+    distance = float((reach * focal - local[:, 2]).quantile(0.998, interpolation="higher"))
     pose[:3, 3] = center + distance * away
     intrinsics = torch.tensor(
         [[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]], dtype=torch.float64
