@@ -15,7 +15,7 @@ from sparse_s4r.losses.objective import SceneLoss, Term
 from sparse_s4r.models.dense_net import DenseNet
 from sparse_s4r.models.scene_net import SceneNet, SceneNetShape
 from sparse_s4r.render import Raycaster, select_views
-from sparse_s4r.sparse.factory import make_voxels
+from sparse_s4r.sparse.factory import expect_engine, make_voxels
 from sparse_s4r.structures.errors import ConfigError
 
 
@@ -24,7 +24,9 @@ def build_network(config: Config) -> SceneNet | DenseNet:
 
     Raises:
         ConfigError: The classes are not resolved yet, see ``with_classes``.
+        UserError: The engine is not available.
     """
+    expect_engine(config.engine)
     model = config.model
     if model.class_names is None:
         raise ConfigError("model.class_names: expected names, got null; they come from the scenes")

@@ -10,7 +10,7 @@ from sparse_s4r.config import Config, load_config
 from sparse_s4r.losses.objective import Term
 from sparse_s4r.models.dense_net import DenseNet
 from sparse_s4r.models.scene_net import SceneNet
-from sparse_s4r.structures.errors import ConfigError
+from sparse_s4r.structures.errors import ConfigError, UserError
 
 SMALL = "model.widths=[2, 3, 4, 5, 6]"
 
@@ -85,3 +85,9 @@ def test_the_optimiser_has_all_weights() -> None:
     (group,) = build_optimizer(config, network).param_groups
     assert (group["lr"], group["weight_decay"]) == (0.02, 0.1)
     assert len(group["params"]) == len(list(network.parameters()))
+
+
+def test_an_engine_that_is_not_there_is_refused_before_anything_is_made() -> None:
+    config = with_classes(load_config(None, ["engine=minkowski"]), ())
+    with pytest.raises(UserError, match=r"minkowski.*not available yet"):
+        build_network(config)

@@ -15,6 +15,17 @@ from sparse_s4r.structures.errors import UserError
 ENGINES = ("builtin", "dense", "dense-masked", "minkowski")
 
 
+def expect_engine(engine: str) -> None:
+    """Raise UserError, with what to use instead, unless ``engine`` can be used."""
+    if engine == "minkowski":
+        raise UserError(
+            'engine: "minkowski" is not available yet in this version, whether or not MinkowskiEngine is installed '
+            '(`make minkowski` will do that); use "builtin"'
+        )
+    if engine not in ENGINES:
+        raise UserError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
+
+
 def make_voxels(
     engine: str,
     coordinates: Tensor,
@@ -42,13 +53,7 @@ def make_voxels(
         UserError: The engine is unknown or not available.
         ValueError: Wrong shapes, a coordinate out of range, or a cell that stands twice.
     """
-    if engine == "minkowski":
-        raise UserError(
-            'engine: "minkowski" is not available yet in this version, whether or not MinkowskiEngine is installed '
-            '(`make minkowski` will do that); use "builtin"'
-        )
-    if engine not in ENGINES:
-        raise UserError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
+    expect_engine(engine)
     sites = Sites.of(coordinates, stride)
     if engine == "builtin":
         return BuiltinVoxels(sites, features)
