@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", type=Path, help="configuration of both; default: the defaults of config.py")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--widths", default="[8,16,24,32,48]", help="channels per level of both")
     parser.add_argument("--set", action="append", default=[], help="section.key=value for both")
@@ -57,8 +58,17 @@ def _run(backbone: str, options: argparse.Namespace) -> Row:
     settings = [f"model.network={backbone}", f"model.widths={options.widths}", f"train.steps={options.steps}"]
     # The same samples for both: columns of the paper's chunk.
     settings += ["data.crop=1.28", "loss.depth.start=20", "loss.color.start=20", "loss.semantic.start=20", *options.set]
+    config = [] if options.config is None else ["--config", options.config]
     started = time.perf_counter()
-    _s4r("train", "--scenes", options.scene, "--out", folder / "run", *[x for s in settings for x in ("--set", s)])
+    _s4r(
+        "train",
+        *config,
+        "--scenes",
+        options.scene,
+        "--out",
+        folder / "run",
+        *[x for s in settings for x in ("--set", s)],
+    )
     seconds = time.perf_counter() - started
     _s4r("predict", options.scene, "--checkpoint", folder / "run/checkpoint.pt", "--out", folder / "prediction")
     _s4r("evaluate", folder / "prediction", "--like", options.scene, "--out", folder / "metrics.json")
