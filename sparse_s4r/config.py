@@ -33,7 +33,8 @@ class ModelConfig(Section):
     """The network."""
 
     network: Literal["sparse", "dense"] = "sparse"
-    """sparse: SceneNet on near-surface voxels; dense: the paper's network on 64x64x128 chunks, the baseline."""
+    """sparse: SceneNet on near-surface voxels; dense: the paper's network, the baseline: chunks of data.crop to train,
+    64x64x128 voxels to predict."""
     widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=5, max_length=5)] = (
         16,
         32,
@@ -55,7 +56,7 @@ class ModelConfig(Section):
     reach: Annotated[int, Field(ge=0)] = 2
     """Cells of 16 voxels around observed surface in which surface may appear."""
     voxel_budget: Annotated[int, Field(ge=4096)] = 8_000_000
-    """Most candidate cells at any level: bounds memory, highest logits first."""
+    """Most candidate cells that a level of the decoder generates: bounds memory, highest logits first."""
     training_budget: Annotated[int, Field(ge=4096)] = 2_000_000
     """The same while training, when wrong guesses are many and activations are kept for the gradient."""
     keep_observed: bool = True
@@ -67,7 +68,7 @@ class ModelConfig(Section):
 
 
 class RenderConfig(Section):
-    """The raycaster."""
+    """The raycaster in training; pictures and figures are rendered from 0.1 to 10 m in steps of half a voxel."""
 
     near: Annotated[float, Field(gt=0)] = 0.1
     """Start of the search, metres of z-depth."""
@@ -98,7 +99,7 @@ class LossConfig(Section):
     occupancy: TermConfig = TermConfig()
     """Binary cross-entropy of every level's occupancy."""
     tsdf: TermConfig = TermConfig()
-    """L1 of the signed distance on observed voxels."""
+    """L1 of the signed distance; of unseen voxels with unknown_weight."""
     depth: TermConfig = TermConfig(start=100)
     """L1 of rendered depth, metres; starts when there is a surface to render."""
     color: TermConfig = TermConfig(start=100)
@@ -133,7 +134,7 @@ class DataConfig(Section):
     hole_size: Annotated[float, Field(gt=0)] = 0.8
     """Largest edge of such a box, metres."""
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Least share of a view's depth samples near the crop's surface (paper: 5 %)."""
+    """Least share of a view's depth samples near the crop's surface (paper: 5 %); else the best one serves."""
 
 
 class TrainConfig(Section):
@@ -167,7 +168,8 @@ class Config(Section):
     """Everything that, with the scenes, determines a training."""
 
     engine: Literal["builtin", "dense-masked", "minkowski"] = "builtin"
-    """Sparse engine; weights trained on one serve the others. dense-masked: the slow reference, small scenes only."""
+    """Sparse engine; weights trained on one serve the others. dense-masked: the slow reference, small scenes only;
+    minkowski: not available yet in this version."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of weights and of every choice made in training."""
     model: ModelConfig = ModelConfig()

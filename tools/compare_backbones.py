@@ -56,8 +56,15 @@ def main() -> None:
 def _run(backbone: str, options: argparse.Namespace) -> Row:
     folder = options.out / backbone
     settings = [f"model.network={backbone}", f"model.widths={options.widths}", f"train.steps={options.steps}"]
-    # The same samples for both: columns of the paper's chunk.
-    settings += ["data.crop=1.28", "loss.depth.start=20", "loss.color.start=20", "loss.semantic.start=20", *options.set]
+    # The same samples for both: columns as wide as the paper's chunk, 64 voxels.
+    voxel_size = json.loads((options.scene / "scene.json").read_text())["voxel_size"]
+    settings += [
+        f"data.crop={64 * voxel_size}",
+        "loss.depth.start=20",
+        "loss.color.start=20",
+        "loss.semantic.start=20",
+        *options.set,
+    ]
     config = [] if options.config is None else ["--config", options.config]
     started = time.perf_counter()
     _s4r(

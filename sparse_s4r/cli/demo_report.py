@@ -9,13 +9,13 @@ import torch
 
 from sparse_s4r.data.prediction_format import load_prediction
 from sparse_s4r.data.scene_format import open_scene
-from sparse_s4r.evaluation.loss_change import loss_changes, read_losses
 from sparse_s4r.evaluation.run import Metrics, render_pairs
 from sparse_s4r.evaluation.table import VIEW_COLUMNS, view_rows
 from sparse_s4r.inference.pictures import save_picture
 from sparse_s4r.inference.run import PredictionSummary
 from sparse_s4r.render.pictures import class_palette, comparison
 from sparse_s4r.structures import ScenePrediction
+from sparse_s4r.training.loss_change import LossChange, read_losses
 from sparse_s4r.viewer.overview import overview, overview_camera
 from sparse_s4r.viewer.report import Curve, Figures, Part, Picture, write_report
 
@@ -40,6 +40,7 @@ class DemoResults:
         metrics: Figures of the prediction.
         summary: Size, time and memory of the prediction.
         labels: "stand-in", "geometry" or "capture".
+        losses: Every term before and after training, over the same samples.
         seconds: Time of everything.
     """
 
@@ -49,6 +50,7 @@ class DemoResults:
     metrics: Metrics
     summary: PredictionSummary
     labels: str
+    losses: dict[str, LossChange]
     seconds: float
 
 
@@ -125,14 +127,17 @@ def _figures_part(results: DemoResults) -> Part:
     text = (
         f"Of {completion.missing:,} surface voxels that the input lacks and the other frames saw, the prediction has "
         f"{completion.recall:.0%}; of {completion.completed:,} surface voxels that it adds in space that was seen, "
-        f"{completion.precision:.0%} lie on the true surface or next to it. The network was trained on frames of this "
-        "very scene, the held-out ones excepted."
+        f"{completion.precision:.0%} lie on the other frames' surface or next to it. {completion.unjudged:,} more "
+        "lie in space that no frame saw. The network was trained on frames of this very scene, the held-out ones "
+        "excepted."
     )
+    if metrics.true_precision is not None:
+        text += f" Of all of them, {metrics.true_precision:.0%} lie within two voxels of the room's true surface."
     if metrics.labels is not None:
         source = "the true ones" if results.labels == "stand-in" else "those of the same source"
         text += (
-            f" Rendered labels agree with {source} on {metrics.labels.accuracy:.0%} of the pixels of held-out frames "
-            f"(mean IoU {metrics.labels.mean_iou:.0%})."
+            f" Rendered labels agree with {source} on {metrics.labels.accuracy:.0%} of the labelled pixels that "
+            f"are hit in held-out frames (mean IoU {metrics.labels.mean_iou:.0%})."
         )
     return Part("Figures", text, figures=figures)
 
@@ -145,8 +150,8 @@ def _training_part(results: DemoResults) -> Part:
         window = max(1, len(values) // 10)
         smooth = torch.tensor(values).unfold(0, window, 1).mean(1)
         curves.append(Curve(name, tuple(float(value) for value in smooth)))
-    rows = tuple((name, f"{change.first:.4g}", f"{change.last:.4g}") for name, change in loss_changes(losses).items())
-    figures = Figures(("loss", "mean of its first fifth", "mean of its last fifth"), rows)
+    rows = tuple((name, f"{change.first:.4g}", f"{change.last:.4g}") for name, change in results.losses.items())
+    figures = Figures(("loss, over the same samples and pixels", "before training", "after"), rows)
     text = (
         f"{len(losses['total'])} steps; every loss compares the prediction with the scene's own frames or the scan "
         f"fused from them. The whole demo took {results.seconds / 60:.1f} minutes and "

@@ -13,7 +13,7 @@ def evaluate_command(
     like: Annotated[Path, typer.Option("--like", help="Scene folder that it was made of.")],
     out: Annotated[Path, typer.Option("--out", help="JSON file to write.")],
     width: Annotated[
-        int | None, typer.Option("--width", help="Width to render at, pixels; default: as stored.")
+        int | None, typer.Option("--width", min=16, help="Width to render at, pixels; default: as stored.")
     ] = None,
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Folder of label images NAME.png instead of the scene's own labels.")

@@ -70,6 +70,12 @@ def import_command(
     labels: Annotated[
         Labels, typer.Option(help="auto: label images of the capture if it has them; geometry: from shapes.")
     ] = Labels.auto,
+    label_images: Annotated[
+        Path | None, typer.Option(help="Folder of label images NAME.png made elsewhere; needs --taxonomy.")
+    ] = None,
+    taxonomy: Annotated[
+        str | None, typer.Option(help="Classes of the label images: scannet15, structure, or a YAML file.")
+    ] = None,
     skip_bad_frames: Annotated[
         bool, typer.Option("--skip-bad-frames", help="Leave out frames that cannot be used, up to 20 %.")
     ] = False,
@@ -96,8 +102,9 @@ def import_command(
     )
     console = Console()
     capture = open_capture(frames_dir, layout.value)
+    labelling = _labelling(labels, capture) if label_images is None else image_labelling(label_images, taxonomy)
     with ImportProgress(console) as progress:
-        summary = import_scene(capture, out, options, _labelling(labels, capture), progress)
+        summary = import_scene(capture, out, options, labelling, progress)
     _print_summary(console, out, summary)
 
 
@@ -110,6 +117,22 @@ def geometric_labelling() -> Labelling:
         return GeometricSegmenter(floor_height=estimate_floor(sample)).label_frame
 
     return Labelling(STRUCTURE_NAMES, prepare=prepare)
+
+
+def image_labelling(folder: Path, taxonomy: str | None) -> Labelling:
+    """Labels from images in ``folder`` with the classes of ``taxonomy``, a shipped name or a YAML file."""
+    from sparse_s4r.data.import_options import Labelling
+    from sparse_s4r.segmentation.interface import label_frame
+    from sparse_s4r.segmentation.label_images import LabelImageSegmenter
+    from sparse_s4r.segmentation.taxonomy import load_taxonomy, shipped_taxonomies
+    from sparse_s4r.structures.errors import DataError
+
+    if taxonomy is None:
+        raise DataError(
+            f"--label-images {folder}: expected --taxonomy with it, one of {', '.join(shipped_taxonomies())} or a file"
+        )
+    segmenter = LabelImageSegmenter(folder, load_taxonomy(taxonomy).class_names)
+    return Labelling(segmenter.class_names, lambda frame: label_frame(segmenter, frame))
 
 
 def _labelling(choice: Labels, capture: Capture) -> Labelling | None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from sparse_s4r.data.scene import Scene
 from sparse_s4r.structures import IGNORE_LABEL, GridSpec, ScenePrediction
 from sparse_s4r.structures.errors import DataError
 
@@ -89,6 +90,26 @@ def load_prediction(folder: Path) -> tuple[ScenePrediction, PredictionInfo]:
         return _assemble(tensors, metadata)
     except (SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a readable prediction: {error}; run s4r predict again") from error
+
+
+def load_prediction_of(folder: Path, scene: Scene) -> tuple[ScenePrediction, PredictionInfo]:
+    """``load_prediction``, of a given scene.
+
+    Raises:
+        DataError: It is a prediction of another scene: on another grid, or with other classes.
+    """
+    prediction, info = load_prediction(folder)
+    if prediction.grid != scene.grid:
+        raise DataError(
+            f"{folder}: expected a prediction on the grid of {scene.path}, {scene.grid}, got {prediction.grid}; "
+            "predict that scene, or name the one it was made of"
+        )
+    if info.class_names and scene.class_names not in (None, info.class_names):
+        raise DataError(
+            f"{folder}: expected the classes of {scene.path}, {list(scene.class_names or ())}, got "
+            f"{list(info.class_names)}; import the scene with the labels that the network was trained on"
+        )
+    return prediction, info
 
 
 def _assemble(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> tuple[ScenePrediction, PredictionInfo]:

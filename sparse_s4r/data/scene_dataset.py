@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,6 +18,7 @@ _CACHED_SCENES = 8
 _CACHED_FRAMES = 1024
 # Views are ranked for a crop by this many columns of depth samples: enough for a share, and quick.
 _RANKING_WIDTH = 40
+_SOME_OVERLAP = 1e-6
 
 
 # (frames, scan, count, minimum) -> at most ``count`` frames that look most at ``scan``, best first.
@@ -92,42 +94,33 @@ class SceneDataset:
         generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
         index = int(torch.randint(len(self.scenes), (1,), generator=generator))
         loaded, name = self._load(index), self.scenes[index].name
-        if self.options.crop is None:
+        box = None if self.options.crop is None else self._draw_box(loaded, generator)
+        scan, target = (loaded.input, loaded.target) if box is None else _inside_both(loaded, box)
+        scan, holes = self._cut_holes(scan, generator)
+        if box is None:
             frames = self._choose(index, list(self.scenes[index].frame_names("input", "target")), generator)
-            return SceneSample(
-                name,
-                self._with_holes(loaded.input, generator),
-                loaded.target,
-                loaded.input_observation,
-                loaded.target_observation,
-                frames,
-            )
-        box = self._draw_box(loaded, generator)
-        target = _inside(loaded.target, box)
-        frames = self._choose(index, self._best_views(index, target), generator)
-        return SceneSample(
-            f"{name} at {box[0].tolist()}",
-            self._with_holes(_inside(loaded.input, box), generator),
-            target,
-            loaded.input_observation,
-            loaded.target_observation,
-            tuple(_mask_outside(frame, target, box) for frame in frames),
-            box,
-        )
+        else:
+            name = f"{name} at {box[0].tolist()}"
+            chosen = self._choose(index, self._best_views(index, target), generator)
+            frames = tuple(_mask_outside(frame, target, box) for frame in chosen)
+        return SceneSample(name, scan, target, loaded.input_observation, loaded.target_observation, frames, box, holes)
 
     def _choose(self, scene: int, names: list[str], generator: torch.Generator) -> tuple[RGBDFrame, ...]:
         order = torch.randperm(len(names), generator=generator)[: self.options.views]
         return tuple(self._frame(scene, names[int(row)]) for row in order)
 
-    def _with_holes(self, scan: SparseTSDF, generator: torch.Generator) -> SparseTSDF:
-        """``scan`` without the voxels of some random boxes around voxels of it; never without all."""
-        keep = torch.ones(len(scan), dtype=torch.bool)
+    def _cut_holes(self, scan: SparseTSDF, generator: torch.Generator) -> tuple[SparseTSDF, tuple[SampleBox, ...]]:
+        """``scan`` without the voxels of some random boxes around voxels of it, and these boxes; never without all."""
+        keep, holes = torch.ones(len(scan), dtype=torch.bool), []
+        # Free space beside the removed surface would give it away: the boxes reach beyond the band.
+        margin = math.ceil(scan.grid.truncation_voxels)
         for _ in range(self.options.holes):
             center = scan.coordinates[int(torch.randint(len(scan), (1,), generator=generator))]
             share = 0.3 + 0.7 * torch.rand(3, generator=generator)
-            half = share * self.options.hole_size / (2 * scan.grid.voxel_size)
+            half = (share * self.options.hole_size / (2 * scan.grid.voxel_size)).long()
             keep &= ((scan.coordinates - center).abs() > half).any(dim=1)
-        return scan.select(keep) if bool(keep.any()) else scan
+            holes.append((center - half - margin, center + half + margin + 1))
+        return (scan.select(keep), tuple(holes)) if bool(keep.any()) else (scan, ())
 
     def _draw_box(self, loaded: _LoadedScene, generator: torch.Generator) -> SampleBox:
         """A column around a random voxel of the input, on the coarse lattice."""
@@ -143,8 +136,10 @@ class SceneDataset:
 
     def _best_views(self, scene: int, target: SparseTSDF) -> list[str]:
         """Names of the views with most overlap with a cropped scan, best first."""
-        previews = (self._preview(scene, name) for name in self.scenes[scene].frame_names("input", "target"))
+        previews = [self._preview(scene, name) for name in self.scenes[scene].frame_names("input", "target")]
         best = self._select_views(previews, target, self.options.view_candidates, self.options.min_overlap)
+        # A crop at the edge of what was seen still has a best view.
+        best = best or self._select_views(previews, target, 1, _SOME_OVERLAP)
         return [frame.name for frame in best]
 
     def _load_scene(self, index: int) -> _LoadedScene:
@@ -161,6 +156,10 @@ class SceneDataset:
 
     def _load_preview(self, scene: int, name: str) -> RGBDFrame:
         return self.scenes[scene].load_frame(name, width=_RANKING_WIDTH)
+
+
+def _inside_both(loaded: _LoadedScene, box: SampleBox) -> tuple[SparseTSDF, SparseTSDF]:
+    return _inside(loaded.input, box), _inside(loaded.target, box)
 
 
 def _inside(scan: SparseTSDF, box: SampleBox) -> SparseTSDF:

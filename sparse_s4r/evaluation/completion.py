@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,8 @@ class CompletionScores:
         completed: Surface voxels of the prediction outside the input scan, in space that the target saw.
         correct: Those of them that lie in the target's surface or next to it (within one voxel).
         precision: ``correct / completed``.
+        unjudged: Surface voxels of the prediction outside the input scan, in space that no training frame saw:
+            nothing here says whether they are right.
     """
 
     missing: int
@@ -34,6 +37,7 @@ class CompletionScores:
     completed: int
     correct: int
     precision: float
+    unjudged: int
 
 
 def completion_scores(
@@ -54,7 +58,8 @@ def completion_scores(
     missing = surface[in_scan.rows(surface) < 0]
     recovered = VoxelHash(predicted).rows(missing) >= 0
     bits = ObservationPyramid(observation).bits(predicted, 1)
-    completed = predicted[(in_scan.rows(predicted) < 0) & ((bits & (SURFACE_BIT | FREE_BIT)) != 0)]
+    outside, seen = in_scan.rows(predicted) < 0, (bits & (SURFACE_BIT | FREE_BIT)) != 0
+    completed = predicted[outside & seen]
     correct = _near(completed, VoxelHash(surface))
     return CompletionScores(
         len(missing),
@@ -63,6 +68,7 @@ def completion_scores(
         len(completed),
         int(correct.sum()),
         _share(correct),
+        int((outside & ~seen).sum()),
     )
 
 
@@ -77,3 +83,24 @@ def _near(coordinates: Tensor, voxels: VoxelHash) -> Tensor:
 
 def _share(mask: Tensor) -> float:
     return float(mask.double().mean()) if len(mask) else math.nan
+
+
+def true_precision(
+    prediction: ScenePrediction, scan: SparseTSDF, surface_distance: Callable[[Tensor], Tensor]
+) -> float:
+    """Share of all surface voxels outside the input scan that lie within two voxels of the true surface.
+
+    Unlike ``CompletionScores.precision`` it judges space that no frame saw; it needs a scene whose truth is known.
+
+    Args:
+        prediction: The prediction.
+        scan: The input scan.
+        surface_distance: Distance (P,) in metres of world points (P, 3) to the true surface.
+
+    Returns:
+        A share, NaN when nothing was completed.
+    """
+    voxel = prediction.grid.voxel_size
+    predicted = prediction.coordinates[prediction.tsdf.abs() < voxel]
+    completed = predicted[VoxelHash(scan.coordinates).rows(predicted) < 0]
+    return _share(surface_distance(prediction.grid.centers(completed)) < 2 * voxel)

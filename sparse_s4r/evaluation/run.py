@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from sparse_s4r.data.images import load_labels
-from sparse_s4r.data.prediction_format import load_prediction
+from sparse_s4r.data.prediction_format import load_prediction_of
 from sparse_s4r.data.scene_format import Scene, open_scene
-from sparse_s4r.evaluation.completion import CompletionScores, completion_scores
+from sparse_s4r.evaluation.completion import CompletionScores, completion_scores, true_precision
 from sparse_s4r.evaluation.held_out import ViewErrors, view_errors
 from sparse_s4r.evaluation.labels import LabelScores, label_scores
 from sparse_s4r.render.raycaster import Raycaster
@@ -37,6 +37,7 @@ class Metrics:
         prediction_where_input_misses: Prediction over measured pixels where the fused input has nothing to show.
         labels: Rendered classes against the held-out frames' labels; None without labels.
         completion: Surface outside the input.
+        true_precision: Share of all completed surface within two voxels of the true one; None where truth is unknown.
         frames: Names of the held-out frames.
     """
 
@@ -47,6 +48,7 @@ class Metrics:
     prediction_where_input_misses: ViewErrors
     labels: LabelScores | None
     completion: CompletionScores
+    true_precision: float | None
     frames: tuple[str, ...]
 
 
@@ -56,6 +58,7 @@ def evaluate_prediction(
     frames: Sequence[str] = (),
     width: int | None = None,
     labels: Path | None = None,
+    surface_distance: Callable[[Tensor], Tensor] | None = None,
 ) -> Metrics:
     """Evaluate a saved prediction on the frames of a scene.
 
@@ -66,22 +69,13 @@ def evaluate_prediction(
         width: Width to render at, pixels; None: as stored.
         labels: Folder of label images NAME.png, of the size of the renders, to compare with instead of the scene's
             own; for true labels where the scene's are guesses.
+        surface_distance: Distance (P,) of world points (P, 3) to the true surface, metres, where it is known.
 
     Raises:
         DataError: No held-out frames, unreadable folders, or a prediction on another grid or with other classes.
     """
     scene = open_scene(scene_folder)
-    prediction, info = load_prediction(prediction_folder)
-    if prediction.grid != scene.grid:
-        raise DataError(
-            f"{prediction_folder}: expected a prediction on the grid of {scene_folder}, {scene.grid}, "
-            f"got {prediction.grid}; predict that scene, or evaluate on the one it was made of"
-        )
-    if info.class_names and scene.class_names not in (None, info.class_names):
-        raise DataError(
-            f"{prediction_folder}: expected the classes of {scene_folder}, {list(scene.class_names or ())}, got "
-            f"{list(info.class_names)}; import the scene with the labels that the network was trained on"
-        )
+    prediction, info = load_prediction_of(prediction_folder, scene)
     names = tuple(frames) or scene.frame_names("held_out")
     if not names:
         raise DataError(f"{scene_folder}: expected held-out frames, got none; import with --held-out 0.1")
@@ -98,6 +92,7 @@ def evaluate_prediction(
         prediction_where_input_misses=view_errors(predicted, missed),
         labels=label_scores(_relabelled(predicted, labels), len(info.class_names)) if info.class_names else None,
         completion=completion_scores(prediction, scan, target, scene.load_observation("target")),
+        true_precision=None if surface_distance is None else true_precision(prediction, scan, surface_distance),
         frames=names,
     )
 

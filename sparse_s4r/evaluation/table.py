@@ -33,8 +33,10 @@ def metrics_table(metrics: Metrics) -> Table:
     completion = metrics.completion
     table.caption = (
         f"completed surface: recall {completion.recall:.1%} of {completion.missing:,} missing voxels, "
-        f"precision {completion.precision:.1%} of {completion.completed:,}"
+        f"precision {completion.precision:.1%} of {completion.completed:,}, {completion.unjudged:,} more unjudged"
     )
+    if metrics.true_precision is not None:
+        table.caption += f"\nof all completed surface, {metrics.true_precision:.1%} lies at the true surface"
     if metrics.labels is not None:
         table.caption += f"\nlabels: accuracy {metrics.labels.accuracy:.1%}, mean IoU {metrics.labels.mean_iou:.1%}"
     return table

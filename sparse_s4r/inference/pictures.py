@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sparse_s4r.data.output import new_folder
-from sparse_s4r.data.prediction_format import load_prediction
+from sparse_s4r.data.prediction_format import load_prediction, load_prediction_of
 from sparse_s4r.data.scene_format import Scene, open_scene
 from sparse_s4r.render.pictures import class_palette, color_picture, comparison, depth_picture, label_picture
 from sparse_s4r.render.raycaster import Raycaster
@@ -40,7 +40,10 @@ def render_pictures(
         DataError: Unknown frame, unreadable folder or camera file; nothing is written then.
     """
     scene = open_scene(scene_folder)
-    prediction, _ = load_prediction(prediction_folder)
+    # Given cameras need no frame to compare with, so there the scene does not matter.
+    prediction, _ = (
+        load_prediction_of(prediction_folder, scene) if cameras is None else load_prediction(prediction_folder)
+    )
     names = tuple(frames) or scene.frame_names("held_out") or scene.frame_names()
     views = load_cameras(cameras) if cameras is not None else {name: scene.camera(name) for name in names}
     raycaster = Raycaster()

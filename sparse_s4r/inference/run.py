@@ -29,7 +29,9 @@ class PredictionSummary:
         voxels_out: Voxels of the prediction.
         voxels_completed: Those of them that the input scan did not have.
         seconds: Time of the network, without reading and writing.
-        peak_memory_bytes: Most memory that the process used; on CUDA that the device allocated.
+        peak_memory_bytes: Most memory that the process held since it started; on CUDA, that the device allocated for
+            the prediction.
+        network: "sparse", or "dense" for the baseline, which goes in overlapping chunks and uses no engine.
         engine: Sparse engine.
         device: Where the network ran.
         voxel_size: Metres.
@@ -41,6 +43,7 @@ class PredictionSummary:
     voxels_completed: int
     seconds: float
     peak_memory_bytes: int
+    network: str
     engine: str
     device: str
     voxel_size: float
@@ -72,8 +75,10 @@ def run_prediction(
         raise DataError(f"{scene_folder}: the checkpoint's network takes colour in, but the scene has none")
     observation = scene.load_observation("input") if config.model.use_free_space else None
     with new_folder(out) as folder:
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         started = time.perf_counter()
-        prediction = predict_scene(network, scan, observation)
+        prediction = predict_scene(network, scan, observation, config.model.keep_observed)
         seconds = time.perf_counter() - started
         completed = 0 if prediction.observed is None else int((~prediction.observed).sum())
         up = tuple(float(value) for value in scene.up)
@@ -92,6 +97,7 @@ def run_prediction(
             voxels_completed=completed,
             seconds=round(seconds, 3),
             peak_memory_bytes=peak_memory_bytes(device),
+            network=config.model.network,
             engine=engine or config.engine,
             device=str(device),
             voxel_size=scan.grid.voxel_size,

@@ -1,4 +1,4 @@
-"""Terms between the predicted field and the fuller scan, over observed space only."""
+"""Terms between the predicted field and the fuller scan; unseen space counts as empty, a little."""
 
 from __future__ import annotations
 

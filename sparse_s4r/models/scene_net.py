@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ class SceneNetShape:
         color_encoder: Whether colour goes in.
         color_decoder: Whether colour comes out.
         reach: Cells of the coarsest level around observed surface in which surface may appear.
-        voxel_budget: Most candidate cells at any level and scene.
+        voxel_budget: Most candidate cells that a level of the decoder generates per scene.
         training_budget: The same while training, when wrong guesses are many and activations are kept.
         keep_observed: Always keep cells that the scan has voxels in.
         residual: Predict tsdf and colour as a change of the scan's where it has a voxel.
@@ -195,7 +196,14 @@ class SceneNet(nn.Module):
             budget //= 8
         ranking = torch.where(certain, torch.inf, logits)
         keep = certain | (logits > 0)
-        return within_budget(ranking, keep, budget * len(scenes))
+        wanted, allowed = int(keep.sum()), budget * len(scenes)
+        if wanted > allowed and not self.training:
+            warnings.warn(
+                f"voxel budget: of {wanted:,} cells at stride {cells.stride} only {allowed:,} are kept; "
+                "raise model.voxel_budget for the whole scene",
+                stacklevel=2,
+            )
+        return within_budget(ranking, keep, allowed)
 
     def _level_occupancy(self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor) -> LevelOccupancyBatch:
         batch = cells.coordinates[:, 0]

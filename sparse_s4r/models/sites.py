@@ -22,6 +22,7 @@ class SceneInput:
         free: Observation of the input; cells that it saw to be entirely free get no surface. None: not used.
         guide: Observation of the target; its surface cells are kept in addition to the predicted ones, which
             teaches fine levels before the coarse ones are right. None: prediction alone.
+        holes: Boxes in which free space counts as unseen.
         box: Lower and upper (exclusive) voxel indices, each (3,) int64 multiples of 16, beyond which nothing is
             generated. None: no bound.
     """
@@ -30,6 +31,7 @@ class SceneInput:
     free: ObservationPyramid | None = None
     guide: ObservationPyramid | None = None
     box: SampleBox | None = None
+    holes: tuple[SampleBox, ...] = ()
 
 
 def expect_scenes(scenes: Sequence[SceneInput], color: bool) -> None:
@@ -62,8 +64,16 @@ def possible(scene: SceneInput, cells: Tensor, stride: int) -> Tensor:
         lower, upper = (bound.to(cells.device) for bound in scene.box)
         allowed &= ((cells * stride >= lower) & (cells * stride < upper)).all(dim=1)
     if scene.free is not None:
-        allowed &= ~scene.free.entirely_free(cells, stride)
+        allowed &= ~(scene.free.entirely_free(cells, stride) & ~_meets(scene.holes, cells, stride))
     return allowed
+
+
+def _meets(boxes: tuple[SampleBox, ...], cells: Tensor, stride: int) -> Tensor:
+    """True (M,) for cells that overlap one of ``boxes``."""
+    meets = torch.zeros(len(cells), dtype=torch.bool, device=cells.device)
+    for lower, upper in boxes:
+        meets |= (((cells + 1) * stride > lower) & (cells * stride < upper)).all(dim=1)
+    return meets
 
 
 def within_budget(logits: Tensor, keep: Tensor, budget: int) -> Tensor:

@@ -28,6 +28,7 @@ class SceneSample:
         target_observation: Voxel states according to all training frames.
         frames: Views to compare renders with; pixels whose surface lies outside the box have depth 0.
         box: Lower and upper (exclusive) voxel indices of a crop; None for a whole scene.
+        holes: Boxes that were cut out of the input; what its frames saw in them must not be used.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SceneSample:
     target_observation: ObservationGrid
     frames: tuple[RGBDFrame, ...]
     box: SampleBox | None = None
+    holes: tuple[SampleBox, ...] = ()
 
     def to(self, device: torch.device | str) -> SceneSample:
         """The same sample with its tensors on ``device``."""
@@ -48,6 +50,7 @@ class SceneSample:
             self.target_observation.to(device),
             tuple(frame.to(device) for frame in self.frames),
             None if self.box is None else (self.box[0].to(device), self.box[1].to(device)),
+            tuple((lower.to(device), upper.to(device)) for lower, upper in self.holes),
         )
 
 

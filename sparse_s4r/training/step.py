@@ -49,6 +49,7 @@ class SceneObjective:
             free=ObservationPyramid(sample.input_observation) if self.use_free_space else None,
             guide=seen_by_all if step < self.guide_steps else None,
             box=sample.box,
+            holes=sample.holes,
         )
         (prediction,) = network([scene])
         views = self._render(prediction, sample) if self.loss.wants_views(step) else ()

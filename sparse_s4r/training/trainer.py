@@ -32,7 +32,8 @@ class TrainingError(UserError):
 class Trainer:
     """Trains a network on scenes, step by step.
 
-    Every choice of a step follows from seed and step alone, so a resumed training equals an uninterrupted one.
+    Every choice of a step follows from seed and step alone, so a resumed training equals an uninterrupted one; only
+    the loss scale of precision 16-mixed starts anew.
 
     Attributes:
         config: Resolved configuration.
@@ -67,6 +68,9 @@ class Trainer:
         log = TrainingLog(folder, train.steps, self.done, train.log_every, train.image_every, self.fabric.device)
         log.text("config", (folder / "config.yaml").read_text())
         with log:
+            if self.done == 0:
+                # So that a training can be resumed from its first moment.
+                self.save(folder / CHECKPOINT_NAME)
             for step in range(self.done, train.steps):
                 started = time.perf_counter()
                 rate = self._set_rate(optimizer, step)

@@ -115,15 +115,17 @@ def test_views_of_a_crop_have_no_depth_outside_it(scene: Scene) -> None:
 
 def test_views_of_a_crop_look_at_it(scene: Scene) -> None:
     dataset = cropped(scene, "data.min_overlap=0.6", "data.views=8", "data.view_candidates=8")
-    fewest = 8
+    counts = []
     for step in range(8):
         sample = dataset.sample(step)
-        fewest = min(fewest, len(sample.frames))
-        for frame in sample.frames:
+        counts.append(len(sample.frames))
+        # A crop that no view sees enough of gets its best one, however little that sees.
+        for frame in sample.frames if len(sample.frames) > 1 else ():
             stored = scene.load_frame(frame.name, width=24)
             # Overlap was measured on another size of the picture and near the band: leave a tenth for that.
             assert float((frame.depth > 0).sum() / (stored.depth > 0).sum()) > 0.5
-    assert fewest < 8
+    assert min(counts) == 1
+    assert 1 < max(counts) < 8
 
 
 def test_scenes_take_turns(scene: Scene, tmp_path: Path) -> None:

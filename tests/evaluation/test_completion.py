@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from sparse_s4r.evaluation.completion import completion_scores
-from sparse_s4r.structures import BLOCK, ObservationGrid, VoxelState
+from sparse_s4r.evaluation.completion import completion_scores, true_precision
+from sparse_s4r.structures import BLOCK, GridSpec, ObservationGrid, ScenePrediction, SparseTSDF, VoxelState
 from tests.losses.fields import GRID, Voxel, make_prediction, make_scan
 
 # Voxels of 0.5 m: surface within less than that.
@@ -59,3 +59,17 @@ def test_what_is_near_what_is_wrong_and_what_nobody_saw() -> None:
     assert (scores.missing, scores.recovered, scores.recall) == (2, 1, 0.5)
     # MISSING and the voxel next to SECOND are right, the far one is not, and the unseen one is not judged.
     assert (scores.completed, scores.correct, scores.precision) == (3, 2, 2 / 3)
+
+
+def test_true_precision_judges_all_completed_surface_by_the_known_truth() -> None:
+    grid = GridSpec(0.1)
+    cells = torch.tensor([[0, 0, 0], [5, 0, 0], [9, 0, 0], [7, 0, 0]])
+    prediction = ScenePrediction(grid, cells, torch.tensor([0.0, 0.05, -0.05, 0.2]))
+    scan = SparseTSDF(grid, cells[:1], torch.zeros(1), torch.ones(1))
+
+    def distance(points: torch.Tensor) -> torch.Tensor:
+        return (points[:, 0] - 0.5).abs()
+
+    # Of the two completed surface voxels at x = 0.55 and 0.95 one is within 0.2 m of the plane x = 0.5.
+    assert true_precision(prediction, scan, distance) == 0.5
+    assert math.isnan(true_precision(prediction.select(torch.tensor([0])), scan, distance))
