@@ -151,7 +151,7 @@ def _training_part(results: DemoResults) -> Part:
         smooth = torch.tensor(values).unfold(0, window, 1).mean(1)
         curves.append(Curve(name, tuple(float(value) for value in smooth)))
     rows = tuple((name, f"{change.first:.4g}", f"{change.last:.4g}") for name, change in results.losses.items())
-    figures = Figures(("loss, over the same samples and pixels", "before training", "after"), rows)
+    figures = Figures(("loss, over the same pixels and voxels", "before training", "after"), rows)
     text = (
         f"{len(losses['total'])} steps; every loss compares the prediction with the scene's own frames or the scan "
         f"fused from them. The whole demo took {results.seconds / 60:.1f} minutes and "

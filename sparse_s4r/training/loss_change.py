@@ -1,4 +1,4 @@
-"""Whether a training lowered its losses: the same samples, terms and pixels before and after."""
+"""Whether a training lowered its losses: the same samples, voxels and pixels before and after."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sparse_s4r.build import build_network
 from sparse_s4r.checkpoint import load_checkpoint
 from sparse_s4r.data.scene_format import open_scene
+from sparse_s4r.geometry.hash import VoxelHash
 from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.losses.objective import Target
-from sparse_s4r.structures import SceneSample
+from sparse_s4r.structures import LevelOccupancy, ScenePrediction, SceneSample
 from sparse_s4r.structures.errors import DataError
 from sparse_s4r.training.step import StepResult
 from sparse_s4r.training.trainer import Trainer, make_trainer
@@ -35,9 +37,9 @@ class LossChange:
 def measure_loss_changes(checkpoint_path: Path, scene_folders: Sequence[Path]) -> dict[str, LossChange]:
     """Evaluate every term with the weights that a training started from and with those that it ended with.
 
-    Both networks see the same samples, drawn after the training's; image terms count the pixels that both hit, so
-    that surface which only the trained network has does not change what is compared. Batch normalisation uses each
-    sample's statistics, since the first weights have none.
+    Both networks see the same samples, drawn after the training's. Image terms count the pixels that both hit, the
+    others the cells and voxels that both have, so that surface which only the trained network makes does not change
+    what is compared. Batch normalisation uses each sample's statistics, since the first weights have none.
 
     Args:
         checkpoint_path: The training's checkpoint.
@@ -85,11 +87,25 @@ _ALL_TERMS = 2**31
 
 
 def _terms(trainer: Trainer, sample: SceneSample, result: StepResult, both: Sequence[StepResult]) -> dict[str, float]:
-    """The terms of ``result`` with its images cut to the pixels that both results hit; those that count anywhere."""
+    """The terms of ``result`` over the pixels, cells and voxels of ``both`` results; those that count anywhere."""
     views = []
     for index, (view, frame) in enumerate(result.views):
         hit = torch.stack([other.views[index][0].hit for other in both]).all(0)
         views.append((view, replace(frame, depth=torch.where(hit, frame.depth, 0.0))))
     target = Target(sample.target, ObservationPyramid(sample.target_observation), sample.input)
-    report = trainer.objective.loss(result.prediction, target, views, _ALL_TERMS)
+    report = trainer.objective.loss(_shared_part(result, both), target, views, _ALL_TERMS)
     return {name: float(value) for name, value in report.terms.items() if report.counts[name]}
+
+
+def _shared_part(result: StepResult, both: Sequence[StepResult]) -> ScenePrediction:
+    """The prediction of ``result`` at the voxels, and the candidates of every level, that all of ``both`` have."""
+    occupancy = []
+    for index, level in enumerate(result.prediction.occupancy):
+        shared = _in_all(level.coordinates, [other.prediction.occupancy[index].coordinates for other in both])
+        occupancy.append(LevelOccupancy(level.stride, level.coordinates[shared], level.logits[shared]))
+    voxels = _in_all(result.prediction.coordinates, [other.prediction.coordinates for other in both])
+    return replace(result.prediction.select(voxels), occupancy=tuple(occupancy))
+
+
+def _in_all(coordinates: Tensor, sets: Sequence[Tensor]) -> Tensor:
+    return torch.stack([VoxelHash(one).rows(coordinates) >= 0 for one in sets]).all(0)
