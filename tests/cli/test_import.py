@@ -1,7 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from sparse_s4r.cli.check import check_command
@@ -18,18 +20,14 @@ def make_app() -> typer.Typer:
     return app
 
 
+def import_arguments(tmp_path: Path) -> list[str]:
+    folders = [str(tmp_path / "room"), "--out", str(tmp_path / "scene")]
+    return ["import", *folders, "--voxel-size", "0.16", "--up", "z"]
+
+
 def test_import_then_check(tmp_path: Path) -> None:
     captures.write_generic(tmp_path / "room")
-    arguments = [
-        "import",
-        str(tmp_path / "room"),
-        "--out",
-        str(tmp_path / "scene"),
-        "--voxel-size",
-        "0.16",
-        "--up",
-        "z",
-    ]
+    arguments = import_arguments(tmp_path)
     outcome = CliRunner().invoke(make_app(), arguments)
     assert outcome.exit_code == 0, outcome.output
     assert "recognised as generic" in outcome.output
@@ -45,16 +43,7 @@ def test_import_then_check(tmp_path: Path) -> None:
 
 def test_labels_from_shapes(tmp_path: Path) -> None:
     captures.write_generic(tmp_path / "room")
-    arguments = [
-        "import",
-        str(tmp_path / "room"),
-        "--out",
-        str(tmp_path / "scene"),
-        "--voxel-size",
-        "0.16",
-        "--up",
-        "z",
-    ]
+    arguments = import_arguments(tmp_path)
     outcome = CliRunner().invoke(make_app(), [*arguments, "--labels", "geometry"])
     assert outcome.exit_code == 0, outcome.output
     scene = open_scene(tmp_path / "scene")
@@ -79,3 +68,24 @@ def test_bad_capture_raises_for_the_command_to_show(tmp_path: Path) -> None:
 def test_unknown_choices_are_refused(tmp_path: Path, arguments: list[str]) -> None:
     outcome = CliRunner().invoke(make_app(), ["import", str(tmp_path), "--out", str(tmp_path / "scene"), *arguments])
     assert outcome.exit_code == 2
+
+
+def test_label_images_made_elsewhere(tmp_path: Path) -> None:
+    captures.write_generic(tmp_path / "room")
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for image in sorted((tmp_path / "room" / "color").iterdir()):
+        columns = np.arange(captures.WIDTH, dtype=np.uint8) % 15
+        Image.fromarray(np.tile(columns, (captures.HEIGHT, 1))).save(labels / f"{image.stem}.png")
+    arguments = [*import_arguments(tmp_path), "--label-images", str(labels)]
+    outcome = CliRunner().invoke(make_app(), arguments)
+    assert isinstance(outcome.exception, DataError)
+    assert "expected --taxonomy with it, one of scannet15" in str(outcome.exception)
+    outcome = CliRunner().invoke(make_app(), [*arguments, "--taxonomy", "scannet15"])
+    assert outcome.exit_code == 0, outcome.output
+    scene = open_scene(tmp_path / "scene")
+    assert scene.class_names is not None
+    assert len(scene.class_names) == 15
+    stored = scene.load_frame(scene.frame_names()[0]).labels
+    assert stored is not None
+    assert stored[0].tolist() == [column % 15 for column in range(captures.WIDTH)]
