@@ -25,7 +25,7 @@ def view_rows(metrics: Metrics) -> tuple[tuple[str, ...], ...]:
 def metrics_table(metrics: Metrics) -> Table:
     """The figures of held-out views and, below, of completion and labels."""
     table = Table(title=f"{metrics.prediction.frames} held-out frames", caption_justify="left")
-    table.add_column("")
+    table.add_column("", min_width=20)
     for name in VIEW_COLUMNS:
         table.add_column(name, justify="right")
     for row in view_rows(metrics):
