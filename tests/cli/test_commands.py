@@ -168,3 +168,21 @@ def test_the_installed_command(tmp_path: Path) -> None:
     unknown = subprocess.run([*command, "predicct"], capture_output=True, text=True, check=False)
     assert unknown.returncode == 2
     assert "predicct" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--set", "train.stepz=3"), "did you mean train.steps?"),
+        (("--set", "engine=minkowski"), "not available yet"),
+        (("--frames", "nowhere"), "nowhere"),
+    ],
+)
+def test_the_demo_refuses_before_it_makes_anything(
+    s4r: Run, tmp_path: Path, arguments: tuple[str, str], part: str
+) -> None:
+    outcome = s4r("demo", "--out", tmp_path / "demo", *arguments)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+    assert part in outcome.err
+    assert list(tmp_path.iterdir()) == []

@@ -174,3 +174,16 @@ def test_holes_are_cut_out_of_the_input_alone(scene: Scene) -> None:
 def test_holes_never_take_the_whole_input(scene: Scene) -> None:
     sample = make_dataset([scene], "data.holes=1", "data.hole_size=1000").sample(0)
     assert len(sample.input) == len(scene.load_scan("input"))
+
+
+def test_the_boxes_of_holes_reach_beyond_what_was_removed(scene: Scene) -> None:
+    sample = make_dataset([scene], "data.holes=2", "data.hole_size=1.2").sample(0)
+    assert len(sample.holes) == 2
+    kept = {tuple(cell) for cell in sample.input.coordinates.tolist()}
+    lost = np.array([cell for cell in scene.load_scan("input").coordinates.tolist() if tuple(cell) not in kept])
+    # By the truncation of 3 voxels at least, on every side of every box.
+    covered = np.zeros(len(lost), dtype=bool)
+    for lower, upper in sample.holes:
+        covered |= ((lost >= lower.numpy() + 3) & (lost < upper.numpy() - 3)).all(axis=1)
+    assert covered.all()
+    assert make_dataset([scene]).sample(0).holes == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,14 @@ def test_cameras_that_are_none(tmp_path: Path, content: Any) -> None:
 def test_missing_cameras(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected a JSON list of cameras"):
         load_cameras(tmp_path / "none.json")
+
+
+def test_a_prediction_of_another_scene_is_refused(scene: Scene, predicted: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(scene.path, other)
+    document = json.loads((other / "scene.json").read_text())
+    document["voxel_size"] /= 2
+    (other / "scene.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="expected a prediction on the grid of"):
+        render_pictures(predicted, other, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -273,3 +273,9 @@ def test_refuses_what_it_cannot_work_on() -> None:
         network([SceneInput(empty)])
     with pytest.raises(ValueError, match=r"scan: expected colour, got none.*color_encoder: false"):
         network([make_room(color=False).scene()])
+
+
+def test_a_prediction_that_meets_its_budget_says_so() -> None:
+    network = eager(make_network(changed(voxel_budget=4096)))
+    with pytest.warns(UserWarning, match=r"voxel budget: of [\d,]+ cells at stride \d+ only [\d,]+ are kept"):
+        predict(network, make_room().scene())

@@ -50,3 +50,24 @@ def test_the_budget_keeps_the_highest() -> None:
     assert within_budget(logits, keep, 4) is keep
     assert within_budget(logits, keep, 2).tolist() == [False, False, True, True, False]
     assert within_budget(logits, keep, 0).tolist() == [False] * 5
+
+
+def test_free_space_in_a_hole_counts_as_unseen() -> None:
+    scene = make_room().scene(free=True)
+    assert scene.free is not None
+    axis = torch.arange(-1, 6)
+    lower, upper = torch.tensor([3, 8, 9]), torch.tensor([17, 30, 25])
+    hidden = SceneInput(scene.scan, scene.free, None, None, ((lower, upper),))
+    for stride in (4, 8, 16):
+        cells = torch.cartesian_prod(axis, axis, axis)
+        # A cell meets the hole if one of its voxels lies in it, voxel by voxel along each axis.
+        expected = [
+            not free
+            or all(
+                any(low <= voxel < high for voxel in range(cell * stride, (cell + 1) * stride))
+                for cell, low, high in zip(row, lower.tolist(), upper.tolist(), strict=True)
+            )
+            for row, free in zip(cells.tolist(), scene.free.entirely_free(cells, stride).tolist(), strict=True)
+        ]
+        assert possible(hidden, cells, stride).tolist() == expected
+    assert int(possible(hidden, cells, 8).sum()) > int(possible(scene, cells, 8).sum())
