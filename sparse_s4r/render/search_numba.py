@@ -7,7 +7,6 @@ rays out. So it needs no OpenMP pool, which neither a forked process nor a secon
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -19,6 +18,7 @@ from sparse_s4r.render.blocks import BLOCK_BITS, BLOCK_VOXELS, REGION_BITS, REGI
 from sparse_s4r.render.rays import Rays
 from sparse_s4r.render.search import EXIT_SLACK, SearchField
 from sparse_s4r.structures import BLOCK
+from sparse_s4r.structures.parallel import run_parts
 
 # Rays that meet nothing are quick, so the image is cut finer than there are threads.
 PARTS_PER_THREAD = 8
@@ -44,19 +44,13 @@ def search_numba(field: SearchField, rays: Rays) -> Tensor:
     lines = tuple(part.numpy() for part in (rays.origin, rays.direction, rays.spacing, rays.first, rays.last))
     index = field.index
     tables = tuple(part.numpy() for part in (index.regions, index.blocks, index.neighbors, field.values))
-    threads = torch.get_num_threads()
-    bounds = np.linspace(0, count, threads * PARTS_PER_THREAD + 1).astype(np.int64)
+    bounds = np.linspace(0, count, torch.get_num_threads() * PARTS_PER_THREAD + 1).astype(np.int64)
 
     def march(part: int) -> None:
         span = (bounds[part], bounds[part + 1])
         _march(result, span, lines, tables, index.shape, numbers, field.refinements)
 
-    if threads == 1:
-        for part in range(len(bounds) - 1):
-            march(part)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(march, range(len(bounds) - 1)))
+    run_parts(march, len(bounds) - 1)
     return torch.from_numpy(result)
 
 

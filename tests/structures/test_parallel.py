@@ -1,0 +1,75 @@
+"""Work in parts: each done once, errors passed on, and no pool that outlives a fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+
+import pytest
+import torch
+
+from sparse_s4r.structures.parallel import run_parts
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(autouse=True)
+def thread_count(threads: int) -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2, 100])
+def test_every_part_is_done_once(parts: int) -> None:
+    done: list[int] = []
+    run_parts(done.append, parts)
+    assert sorted(done) == list(range(parts))
+
+
+def test_threads_share_the_parts(threads: int) -> None:
+    # Each part waits until as many are under way as there are threads: one thread alone would never get on.
+    barrier = threading.Barrier(threads, timeout=20)
+    names: set[str] = set()
+
+    def task(part: int) -> None:
+        barrier.wait()
+        names.add(threading.current_thread().name)
+
+    run_parts(task, threads)
+    assert len(names) == threads
+
+
+def test_the_first_error_is_passed_on_and_the_next_work_goes_well() -> None:
+    def task(part: int) -> None:
+        if part in (3, 7):
+            raise ValueError(f"part {part}")
+
+    with pytest.raises(ValueError, match="part 3"):
+        run_parts(task, 8)
+    done: list[int] = []
+    run_parts(done.append, 8)
+    assert sorted(done) == list(range(8))
+
+
+def _send_parts(results: multiprocessing.SimpleQueue[list[int]]) -> None:
+    done: list[int] = []
+    run_parts(done.append, 20)
+    results.put(sorted(done))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_a_forked_process_makes_threads_of_its_own() -> None:
+    run_parts(lambda part: None, 20)
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    worker = context.Process(target=_send_parts, args=(results,), daemon=True)
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == 0
+    assert results.get() == list(range(20))
