@@ -15,6 +15,7 @@ from sparse_s4r.models.encoder import Encoder
 from sparse_s4r.models.heads import PredictionHeads
 from sparse_s4r.models.sites import SceneInput, expect_scenes, possible, reachable_cells, within_budget
 from sparse_s4r.sparse.layers import Convolution, Pointwise, ResidualBlock
+from sparse_s4r.sparse.sites import storage_order
 from sparse_s4r.sparse.tensor import VoxelTensor
 from sparse_s4r.structures import LevelOccupancy, ScenePrediction
 
@@ -125,14 +126,16 @@ class SceneNet(nn.Module):
         """Both encoders' features, stacked, per level."""
         weight = self.heads.tsdf.weight
         coordinates = _with_batch([scene.scan.coordinates for scene in scenes])
-        tsdf = torch.cat([scene.scan.tsdf / scene.scan.grid.truncation for scene in scenes]).to(weight)
+        order = storage_order(coordinates)
+        coordinates = coordinates[order]
+        tsdf = torch.cat([scene.scan.tsdf / scene.scan.grid.truncation for scene in scenes]).to(weight)[order]
         ones = torch.ones_like(tsdf)
         voxels = self.make_voxels(coordinates, torch.stack([tsdf, ones], dim=1), 1)
         levels: list[VoxelTensor] = self.geometry_encoder(voxels)
         if self.color_encoder is None:
             return levels
         # The scenes' colour was checked above.
-        color = torch.cat([scene.scan.color for scene in scenes if scene.scan.color is not None]).to(weight)
+        color = torch.cat([scene.scan.color for scene in scenes if scene.scan.color is not None]).to(weight)[order]
         colors = self.color_encoder(voxels.with_features(torch.cat([2 * color - 1, ones[:, None]], dim=1)))
         return [
             one.with_features(torch.cat([one.features, other.features], dim=1))

@@ -1,11 +1,11 @@
-"""The builtin engine: torch alone, on every device."""
+"""The builtin engine: kernels of its own for CPU and GPU, torch operations everywhere."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from sparse_s4r.sparse.gather_gemm import convolve, place, take
+from sparse_s4r.sparse.gather_gemm import convolve, fold, take, unfold
 from sparse_s4r.sparse.kernel_map import neighbours
 from sparse_s4r.sparse.sites import Sites
 from sparse_s4r.sparse.tensor import VoxelTensor, expect_halving_kernel, expect_odd_kernel
@@ -60,20 +60,19 @@ class BuiltinVoxels:
         """Convolution with k = 2 and stride 2; rows in key order."""
         expect_halving_kernel(weight, self.features.shape[1])
         coarse, slots = self.sites.coarse()
-        octants = place(self.features, slots, 8 * len(coarse))
-        matrix = weight.reshape(-1, weight.shape[2])
-        return BuiltinVoxels(coarse, octants.reshape(len(coarse), len(matrix)) @ matrix)
+        return BuiltinVoxels(coarse, fold(self.features, weight, self.sites.octants_of(coarse), slots))
 
     def up(self, weight: Tensor, target: VoxelTensor | None = None) -> BuiltinVoxels:
         """Transposed convolution with k = 2 and stride 2, onto ``target``'s sites or all children."""
         expect_halving_kernel(weight, self.features.shape[1])
-        _, inputs, outputs = weight.shape
-        matrix = weight.transpose(0, 1).reshape(inputs, 8 * outputs)
-        children = (self.features @ matrix).view(8 * len(self.sites), outputs)
+        onto = self.sites.children() if target is None else _expect_builtin(target).sites
         if target is None:
-            return BuiltinVoxels(self.sites.children(), children)
-        onto = _expect_builtin(target).sites
-        return BuiltinVoxels(onto, take(children, onto.slots_in(self.sites)))
+            _, inputs, outputs = weight.shape
+            # Every child is wanted, in the order in which one product gives them.
+            matrix = weight.transpose(0, 1).reshape(inputs, 8 * outputs)
+            return BuiltinVoxels(onto, (self.features @ matrix).view(len(onto), outputs))
+        children, slots = onto.octants_of(self.sites), onto.slots_in(self.sites)
+        return BuiltinVoxels(onto, unfold(self.features, weight, children, slots))
 
     def prune(self, keep: Tensor) -> BuiltinVoxels:
         """The sites at ``keep`` (N,) bool."""

@@ -1,8 +1,11 @@
-"""Convolution as gathered rows times one matrix, chunk by chunk, and moves of rows without atomics."""
+"""Convolutions and their gradients as sums of gathered products, without atomics: the same bits in every run.
+
+A sum is always gathered by the rows of its result, never scattered: ``gather_gemm`` over a table of rows gives the
+convolution and the gradient by its input, ``weight_gradient`` over the same table the gradient by its weight.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,17 +13,14 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-# Gathered rows of one chunk, bytes: on a CPU few enough to stay in the cache between gather and product (measured
-# flat from 0.25 to 4 MiB); a GPU wants enough work per launch.
-_CHUNK_CPU = 1 << 21
-_CHUNK_GPU = 1 << 28
+from sparse_s4r.sparse.backend import kernels
 
 
 def convolve(features: Tensor, weight: Tensor, table: Tensor) -> Tensor:
     """Sum over taps t of ``features[table[i, t]] @ weight[t]`` for every row i.
 
     The table must be that of a centred odd kernel on one set of sites: site j is seen by i at tap t exactly if i is
-    seen by j at tap K-1-t. The gradients then gather, too: no atomics, the same bits in every run.
+    seen by j at tap K-1-t. So the gradient gathers by the same table.
 
     Args:
         features: (N, C_in); differentiable.
@@ -30,10 +30,39 @@ def convolve(features: Tensor, weight: Tensor, table: Tensor) -> Tensor:
     Returns:
         (N, C_out).
     """
-    device = features.device.type
-    if torch.is_autocast_enabled(device):
-        features, weight = (value.to(torch.get_autocast_dtype(device)) for value in (features, weight))
-    result: Tensor = _Convolve.apply(features, weight, table)  # type: ignore[no-untyped-call]
+    result: Tensor = _Convolve.apply(*_autocast(features, weight), table)  # type: ignore[no-untyped-call]
+    return result
+
+
+def fold(features: Tensor, weight: Tensor, children: Tensor, slots: Tensor) -> Tensor:
+    """Sum over octants o of ``features[children[i, o]] @ weight[o]`` for every coarse row i.
+
+    Args:
+        features: (N, C_in); differentiable.
+        weight: (8, C_in, C_out); differentiable.
+        children: (M, 8) int32 rows of fine cells, N where absent.
+        slots: (N,) int64, 8 * coarse row + octant of every fine cell: the inverse of ``children``.
+
+    Returns:
+        (M, C_out).
+    """
+    result: Tensor = _Fold.apply(*_autocast(features, weight), children, slots)  # type: ignore[no-untyped-call]
+    return result
+
+
+def unfold(features: Tensor, weight: Tensor, children: Tensor, slots: Tensor) -> Tensor:
+    """``features[slots[i] // 8] @ weight[slots[i] % 8]`` for every fine row i; the transpose of ``fold``.
+
+    Args:
+        features: (M, C_in) of the coarse cells; differentiable.
+        weight: (8, C_in, C_out); differentiable.
+        children: (M, 8) int32 rows of fine cells, N where absent.
+        slots: (N,) int64, 8 * coarse row + octant; 8 M for zeros, where the coarse cell is absent.
+
+    Returns:
+        (N, C_out).
+    """
+    result: Tensor = _Unfold.apply(*_autocast(features, weight), children, slots)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -43,41 +72,54 @@ def take(features: Tensor, rows: Tensor) -> Tensor:
     return result
 
 
-def place(features: Tensor, rows: Tensor, count: int) -> Tensor:
-    """``count`` rows of zeros with ``features`` (N, C) put at distinct ``rows`` (N,) int64; the reverse of ``take``."""
-    result: Tensor = _Place.apply(features, rows, count)  # type: ignore[no-untyped-call]
-    return result
-
-
 class _Convolve(Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, table: Tensor) -> Tensor:
         ctx.save_for_backward(features, weight, table)
-        matrix = weight.reshape(-1, weight.shape[2])
-        result = features.new_empty(len(table), weight.shape[2])
-        for rows, gathered in _gathered(features, table):
-            torch.mm(gathered, matrix, out=result[rows])
-        return result
+        return _gather_gemm(features, weight, table)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         features, weight, table = ctx.saved_tensors
-        taps, inputs, outputs = weight.shape
-        # Gathered column block t holds the gradient at tap t's neighbour, which saw this row at the opposite tap.
-        opposite = weight.flip(0).transpose(1, 2).reshape(-1, inputs)
-        by_features = features.new_empty(features.shape) if ctx.needs_input_grad[0] else None
-        by_weight = _accumulator(features, inputs, taps * outputs) if ctx.needs_input_grad[1] else None
-        for rows, gathered in _gathered(gradient, table):
-            if by_features is not None:
-                torch.mm(gathered, opposite, out=by_features[rows])
-            if by_weight is not None and by_weight.dtype == features.dtype:
-                by_weight.addmm_(features[rows].T, gathered)
-            elif by_weight is not None:
-                by_weight += features[rows].T @ gathered
-        if by_weight is not None:
-            by_weight = by_weight.view(inputs, taps, outputs).flip(1).transpose(0, 1).to(weight.dtype)
-        return by_features, by_weight, None
+        # My neighbour at tap t saw me at the opposite tap.
+        opposite = weight.flip(0).transpose(1, 2)
+        by_features = _gather_gemm(gradient, opposite, table) if ctx.needs_input_grad[0] else None
+        by_weight = _weight_gradient(features, gradient, table) if ctx.needs_input_grad[1] else None
+        return by_features, None if by_weight is None else by_weight.to(weight.dtype), None
+
+
+class _Fold(Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, children: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weight, children, slots)
+        return _gather_gemm(features, weight, children)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        features, weight, children, slots = ctx.saved_tensors
+        by_features = _spread(gradient, weight.transpose(1, 2), slots) if ctx.needs_input_grad[0] else None
+        by_weight = _weight_gradient(features, gradient, children) if ctx.needs_input_grad[1] else None
+        return by_features, None if by_weight is None else by_weight.to(weight.dtype), None, None
+
+
+class _Unfold(Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, children: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weight, children)
+        return _spread(features, weight, slots)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        features, weight, children = ctx.saved_tensors
+        by_features = by_weight = None
+        if ctx.needs_input_grad[0]:
+            by_features = _gather_gemm(gradient, weight.transpose(1, 2), children)
+        if ctx.needs_input_grad[1]:
+            by_weight = _weight_gradient(gradient, features, children).transpose(1, 2).to(weight.dtype)
+        return by_features, by_weight, None, None
 
 
 class _Take(Function):
@@ -85,57 +127,41 @@ class _Take(Function):
     def forward(ctx: Any, features: Tensor, rows: Tensor) -> Tensor:
         ctx.save_for_backward(rows)
         ctx.count = len(features)
-        return _padded(features).index_select(0, rows)
+        result: Tensor = kernels("rows", features).take(features, rows)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        # The gradients of absent cells all go to one more row, which _placed drops.
         (rows,) = ctx.saved_tensors
-        return _placed(gradient, rows, ctx.count), None
+        return kernels("rows", gradient).place(gradient, rows, ctx.count), None
 
 
-class _Place(Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, rows: Tensor, count: int) -> Tensor:
-        ctx.save_for_backward(rows)
-        return _placed(features, rows, count)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (rows,) = ctx.saved_tensors
-        return gradient.index_select(0, rows), None, None
-
-
-def _accumulator(like: Tensor, rows: int, columns: int) -> Tensor:
-    """Zeros to sum chunks in; half types would lose the small terms of a long sum."""
-    dtype = torch.float32 if like.element_size() < 4 else like.dtype
-    return torch.zeros(rows, columns, dtype=dtype, device=like.device)
-
-
-def _placed(features: Tensor, rows: Tensor, count: int) -> Tensor:
-    result = features.new_zeros(count + 1, features.shape[1])
-    return result.index_copy_(0, rows, features)[:count]
-
-
-def _padded(features: Tensor) -> Tensor:
-    """Features with one more row, of zeros."""
-    result = features.new_empty(len(features) + 1, features.shape[1])
-    result[:-1] = features
-    result[-1] = 0
+def _gather_gemm(features: Tensor, weight: Tensor, table: Tensor) -> Tensor:
+    result: Tensor = kernels("gather_gemm", features).gather_gemm(features, weight, table)
     return result
 
 
-def _gathered(features: Tensor, table: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Chunks of rows with what they see, (rows, K * C); the tensor is reused from chunk to chunk."""
-    taps, channels = table.shape[1], features.shape[1]
-    source = _padded(features)
-    size = _CHUNK_CPU if features.device.type == "cpu" else _CHUNK_GPU
-    chunk = max(size // max(taps * channels * features.element_size(), 1), 256)
-    room = source.new_empty(min(chunk, len(table)) * taps, channels)
-    for start in range(0, len(table), chunk):
-        part = table[start : start + chunk]
-        gathered = room[: part.numel()]
-        torch.index_select(source, 0, part.reshape(-1), out=gathered)
-        yield slice(start, start + len(part)), gathered.view(len(part), taps * channels)
+def _weight_gradient(features: Tensor, gradient: Tensor, table: Tensor) -> Tensor:
+    result: Tensor = kernels("gather_gemm", features).weight_gradient(features, gradient, table)
+    return result
+
+
+def _spread(features: Tensor, weight: Tensor, slots: Tensor) -> Tensor:
+    """``features[slots[i] // 8] @ weight[slots[i] % 8]``, zeros beyond the last slot: one product, then a move."""
+    _, inputs, outputs = weight.shape
+    matrix = weight.transpose(0, 1).reshape(inputs, 8 * outputs)
+    children = (features @ matrix).view(8 * len(features), outputs)
+    result: Tensor = kernels("rows", children).take(children, slots)
+    return result
+
+
+def _autocast(features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in autocast's type where that is on."""
+    device = features.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        features, weight = features.to(dtype), weight.to(dtype)
+    if features.dtype != weight.dtype:
+        raise ValueError(f"weight: expected {features.dtype} as the features have, got {weight.dtype}")
+    return features, weight
