@@ -169,7 +169,7 @@ class Config(Section):
 
     engine: Literal["builtin", "dense-masked", "minkowski"] = "builtin"
     """Sparse engine; weights trained on one serve the others. dense-masked: the slow reference, small scenes only;
-    minkowski: not available yet in this version."""
+    minkowski: the real MinkowskiEngine, after `make minkowski`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of weights and of every choice made in training."""
     model: ModelConfig = ModelConfig()

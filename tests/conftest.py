@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+from sparse_s4r.sparse.minkowski_maps import load_engine
 
 # The same examples on every run, so that a red run is red again; no deadline, as machines are shared and slow.
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
@@ -53,6 +56,16 @@ def repeatable() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def without_minkowski(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MinkowskiEngine as if it were not installed; afterwards as it was."""
+    load_engine.cache_clear()
+    # Where None stands, an import finds nothing.
+    monkeypatch.setitem(sys.modules, "MinkowskiEngine", None)
+    yield
+    load_engine.cache_clear()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -174,10 +174,11 @@ def test_the_installed_command(tmp_path: Path) -> None:
     ("arguments", "part"),
     [
         (("--set", "train.stepz=3"), "did you mean train.steps?"),
-        (("--set", "engine=minkowski"), "not available yet"),
+        (("--set", "engine=minkowski"), "make minkowski"),
         (("--frames", "nowhere"), "nowhere"),
     ],
 )
+@pytest.mark.usefixtures("without_minkowski")
 def test_the_demo_refuses_before_it_makes_anything(
     s4r: Run, tmp_path: Path, arguments: tuple[str, str], part: str
 ) -> None:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from sparse_s4r.models.scene_net import SceneNet, SceneNetShape
 from sparse_s4r.models.sites import SceneInput
-from sparse_s4r.structures import ScenePrediction, SparseTSDF
+from sparse_s4r.structures import LevelOccupancy, ScenePrediction, SparseTSDF
 from tests.models.scenes import GRID, SHAPE, make_network, make_room, row_set
+from tests.sparse.scenes import ENGINES
 
 Tolerance = Callable[[str, torch.dtype], Any]
 
@@ -171,24 +172,52 @@ def test_cells_of_the_guide_are_kept_at_every_level() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_engines_agree(training: bool, tolerance: Tolerance) -> None:
-    results = []
-    for engine in ("builtin", "dense-masked"):
-        network = make_network(engine=engine).train(training)
-        prediction = predict(network, make_room().scene(free=True, guide=True))
-        first = ordered(prediction)
-        assert first.color is not None
-        assert first.semantic_logits is not None
-        total = (first.tsdf**2).sum() + (first.color**2).sum() + (first.semantic_logits**2).sum()
-        # Means, so that gradients are of order one.
-        total = total / len(first) + sum((level.logits**2).mean() for level in prediction.occupancy)
-        torch.autograd.backward(total)
-        gradients = {name: weight.grad for name, weight in network.named_parameters()}
-        results.append((prediction, gradients, dict(network.named_buffers())))
-    (one, one_gradients, one_buffers), (other, other_gradients, other_buffers) = results
-    expect_equal(one, other, **vars(tolerance("forward", torch.float64)))
-    torch.testing.assert_close(one_gradients, other_gradients, **vars(tolerance("gradient", torch.float64)))
-    torch.testing.assert_close(one_buffers, other_buffers, **vars(tolerance("forward", torch.float64)))
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_engines_agree(engine: str, training: bool, tolerance: Tolerance) -> None:
+    one, other = (_run(name, make_network().state_dict(), training) for name in ("builtin", engine))
+    forward, backward = (vars(tolerance(kind, torch.float64)) for kind in ("forward", "gradient"))
+    expect_equal(one.prediction, other.prediction, **forward)
+    assert [level.stride for level in one.prediction.occupancy] == [16, 8, 4, 2, 1]
+    for level, its in zip(one.prediction.occupancy, other.prediction.occupancy, strict=True):
+        assert level.stride == its.stride
+        torch.testing.assert_close(_by_cell(level), _by_cell(its), **forward)
+    torch.testing.assert_close(one.input_gradients, other.input_gradients, **backward)
+    torch.testing.assert_close(one.gradients, other.gradients, **backward)
+    torch.testing.assert_close(one.buffers, other.buffers, **forward)
+
+
+@dataclasses.dataclass
+class Run:
+    prediction: ScenePrediction
+    input_gradients: list[Tensor]
+    gradients: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+def _run(engine: str, weights: dict[str, Any], training: bool) -> Run:
+    """Prediction and gradients of a network with ``weights`` on ``engine``."""
+    network = make_network(engine=engine).train(training)
+    network.load_state_dict(weights)
+    room = make_room()
+    assert room.scan.color is not None
+    inputs = [room.scan.tsdf.requires_grad_(), room.scan.color.requires_grad_()]
+    prediction = predict(network, room.scene(free=True, guide=True))
+    first = ordered(prediction)
+    assert first.color is not None
+    assert first.semantic_logits is not None
+    total = (first.tsdf**2).sum() + (first.color**2).sum() + (first.semantic_logits**2).sum()
+    # Means, so that gradients are of order one.
+    total = total / len(first) + sum((level.logits**2).mean() for level in prediction.occupancy)
+    torch.autograd.backward(total)
+    gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+    assert len(gradients) == len(list(network.parameters()))
+    of_inputs = [values.grad for values in inputs if values.grad is not None]
+    assert len(of_inputs) == 2
+    return Run(prediction, of_inputs, gradients, dict(network.named_buffers()))
+
+
+def _by_cell(level: LevelOccupancy) -> dict[tuple[int, ...], Tensor]:
+    return {tuple(cell): logit for cell, logit in zip(level.coordinates.tolist(), level.logits, strict=True)}
 
 
 def test_scenes_of_a_batch_equal_each_alone(tolerance: Tolerance) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from sparse_s4r.sparse.tensor import VoxelTensor
 from tests.oracles.sparse_conv import Field
 
-# The engines that promise the same results.
-ENGINES = ("builtin", "dense-masked")
+# MinkowskiEngine takes minutes to build; where it must be there, a missing one fails the tests that otherwise skip.
+needs_minkowski = pytest.mark.skipif(
+    os.environ.get("S4R_REQUIRE_MINKOWSKI") != "1" and importlib.util.find_spec("MinkowskiEngine") is None,
+    reason="MinkowskiEngine is not installed: make minkowski",
+)
+# The engines that promise the same results, as parameters of a test.
+ENGINES = ("builtin", "dense-masked", pytest.param("minkowski", marks=needs_minkowski))
 
 
 def scattered_cells(count: int, extent: int = 8, scenes: int = 2, seed: int = 0) -> Tensor:

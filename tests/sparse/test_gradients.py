@@ -18,13 +18,12 @@ Step = Callable[[VoxelTensor, Tensor], Tensor]
 _TARGET = scattered_cells(60, extent=8, seed=1)
 
 
+_NAMES = {"BuiltinVoxels": "builtin", "DenseVoxels": "dense-masked", "MinkowskiVoxels": "minkowski"}
+
+
 def _onto(voxels: VoxelTensor, weight: Tensor) -> Tensor:
-    target = make_voxels(_engine_of(voxels), _TARGET, torch.zeros(len(_TARGET), 1, dtype=torch.float64))
+    target = make_voxels(_NAMES[type(voxels).__name__], _TARGET, torch.zeros(len(_TARGET), 1, dtype=torch.float64))
     return voxels.up(weight, target).features
-
-
-def _engine_of(voxels: VoxelTensor) -> str:
-    return "builtin" if type(voxels).__name__ == "BuiltinVoxels" else "dense-masked"
 
 
 def _looked_up(voxels: VoxelTensor, weight: Tensor) -> Tensor:

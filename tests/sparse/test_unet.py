@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sparse_s4r.sparse.factory import make_voxels
-from tests.sparse.scenes import in_cell_order, scattered_cells
+from tests.sparse.scenes import ENGINES, in_cell_order, scattered_cells
 from tests.sparse.unet import SmallUNet
 
 
@@ -44,20 +44,21 @@ def _run(engine: str, network: SmallUNet, cells: Tensor, features: Tensor) -> Re
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_builtin_equals_masked_dense(training: bool, tolerance: Callable[[str, torch.dtype], Any]) -> None:
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_builtin_equals(engine: str, training: bool, tolerance: Callable[[str, torch.dtype], Any]) -> None:
     network = SmallUNet().double().train(training)
     cells = scattered_cells(900, extent=14)
     features = torch.randn(len(cells), 3, dtype=torch.float64)
-    builtin, dense = (_run(engine, network, cells, features) for engine in ("builtin", "dense-masked"))
-    assert torch.equal(builtin.sites, dense.sites)
+    builtin, other = (_run(name, network, cells, features) for name in ("builtin", engine))
+    assert torch.equal(builtin.sites, other.sites)
     assert len(builtin.sites) > 0
     forward, backward = (vars(tolerance(kind, torch.float64)) for kind in ("forward", "gradient"))
-    torch.testing.assert_close(builtin.outputs, dense.outputs, **forward)
-    torch.testing.assert_close(builtin.features_gradient, dense.features_gradient, **backward)
-    assert builtin.gradients.keys() == dense.gradients.keys()
+    torch.testing.assert_close(builtin.outputs, other.outputs, **forward)
+    torch.testing.assert_close(builtin.features_gradient, other.features_gradient, **backward)
+    assert builtin.gradients.keys() == other.gradients.keys()
     assert len(builtin.gradients) > 20
-    torch.testing.assert_close(builtin.gradients, dense.gradients, **backward)
-    torch.testing.assert_close(builtin.buffers, dense.buffers, **forward)
+    torch.testing.assert_close(builtin.gradients, other.gradients, **backward)
+    torch.testing.assert_close(builtin.buffers, other.buffers, **forward)
     changed = builtin.buffers["fine.branch.0.module.running_mean"].any()
     assert bool(changed) == training
 
@@ -88,7 +89,7 @@ def test_does_not_shift_by_part_of_a_coarse_cell() -> None:
     assert here.sites.shape != moved.sites.shape or not torch.equal(here.outputs[0], moved.outputs[0])
 
 
-@pytest.mark.parametrize("engine", ["builtin", "dense-masked"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_scenes_of_a_batch_do_not_touch(engine: str) -> None:
     # In eval mode, as batch statistics do join the scenes. Both scenes fill the same cells.
     network = SmallUNet().double().eval()
