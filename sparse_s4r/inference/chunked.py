@@ -39,7 +39,7 @@ def predict_chunked(network: DenseNet, scene: SceneInput, chunk: tuple[int, int,
         raise ValueError("scan: expected at least one voxel, got none; is the scene empty?")
     parts, weights = [], []
     with torch.inference_mode():
-        for box in _chunks(scene.scan, chunk):
+        for box in chunk_boxes(scene.scan, chunk):
             part = replace(scene, box=box)
             prediction = sparsify(network.fields(scene.scan, box), part, box, network.shape.keep_observed)
             parts.append(prediction)
@@ -47,7 +47,7 @@ def predict_chunked(network: DenseNet, scene: SceneInput, chunk: tuple[int, int,
         return _blend(parts, torch.cat(weights))
 
 
-def _chunks(scan: SparseTSDF, chunk: tuple[int, int, int]) -> Iterator[SampleBox]:
+def chunk_boxes(scan: SparseTSDF, chunk: tuple[int, int, int]) -> Iterator[SampleBox]:
     """Boxes that cover the scan, each overlapping the next by half, without those that hold none of it."""
     lower, upper = scan_box(scan)
     size = torch.tensor(chunk, device=lower.device)
