@@ -12,6 +12,8 @@ from torch import Tensor
 from sparse_s4r.structures.parallel import run_parts
 
 _PART = 1 << 14
+# Of unsigned indices numba knows that they do not count from the end: half the time.
+_U = np.uintp
 
 
 def supports(slots: Tensor) -> bool:
@@ -46,9 +48,10 @@ def permute(table: Tensor, order: Tensor) -> Tensor:
 
 @numba.njit(nogil=True, cache=True)
 def _permute(result: Any, table: Any, rows: Any, start: int, stop: int) -> None:
-    for i in range(start, stop):
-        for tap in range(table.shape[1]):
-            result[rows[i], tap] = rows[table[i, tap]]
+    for i in range(_U(start), _U(stop)):
+        row = result[_U(rows[i])]
+        for tap in range(_U(table.shape[1])):
+            row[tap] = rows[_U(table[i, tap])]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -56,24 +59,34 @@ def _descend(table: Any, slots: Any, parents: Any, children: Any, start: int, st
     # Rows of the 4^3 cells around the last parent: its own 2^3 and one more on every side.
     near = np.empty(64, dtype=np.int32)
     last = -1
-    for i in range(start, stop):
-        parent, octant = slots[i] >> 3, slots[i] & 7
-        if parent != last:
-            _look_around(near, parents[parent], children)
-            last = parent
-        corner = (octant >> 2) * 16 + ((octant >> 1) & 1) * 4 + (octant & 1)
-        for x in range(3):
-            for y in range(3):
-                for z in range(3):
-                    table[i, (x * 3 + y) * 3 + z] = near[corner + x * 16 + y * 4 + z]
+    for i in range(_U(start), _U(stop)):
+        slot = slots[i]
+        if slot >> 3 != last:
+            last = slot >> 3
+            _look_around(near, parents[_U(last)], children)
+        octant = _U(slot & 7)
+        corner = (octant >> _U(2)) * _U(16) + ((octant >> _U(1)) & _U(1)) * _U(4) + (octant & _U(1))
+        row = table[i]
+        for x in range(_U(3)):
+            for y in range(_U(3)):
+                for z in range(_U(3)):
+                    row[(x * _U(3) + y) * _U(3) + z] = near[corner + x * _U(16) + y * _U(4) + z]
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
 def _look_around(near: Any, parents: Any, children: Any) -> None:
     # Of each axis, position 0 lies in the parent before, 1 and 2 in the own one, 3 in the one after.
-    for x in range(4):
-        for y in range(4):
-            for z in range(4):
-                parent = parents[((x + 1) >> 1) * 9 + ((y + 1) >> 1) * 3 + ((z + 1) >> 1)]
-                octant = ((x + 1) & 1) * 4 + ((y + 1) & 1) * 2 + ((z + 1) & 1)
-                near[x * 16 + y * 4 + z] = children[8 * np.int64(parent) + octant]
+    for x in range(_U(4)):
+        for y in range(_U(4)):
+            tap = ((x + _U(1)) >> _U(1)) * _U(9) + ((y + _U(1)) >> _U(1)) * _U(3)
+            octant = ((x + _U(1)) & _U(1)) * _U(4) + ((y + _U(1)) & _U(1)) * _U(2)
+            before, own, after = (
+                _U(8) * _U(parents[tap]) + octant,
+                _U(8) * _U(parents[tap + _U(1)]) + octant,
+                _U(8) * _U(parents[tap + _U(2)]) + octant,
+            )
+            place = x * _U(16) + y * _U(4)
+            near[place] = children[before + _U(1)]
+            near[place + _U(1)] = children[own]
+            near[place + _U(2)] = children[own + _U(1)]
+            near[place + _U(3)] = children[after]

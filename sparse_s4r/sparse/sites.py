@@ -56,7 +56,7 @@ class Sites:
                 "nearer to the scene"
             )
         sites = cls(keys, stride)
-        if not kernels("sites", keys).is_ascending(sites.sorted_keys):
+        if sites.order is not None and not kernels("sites", keys).is_ascending(sites.sorted_keys):
             sites._refuse_repeated()
         return sites
 

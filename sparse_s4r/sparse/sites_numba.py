@@ -15,6 +15,8 @@ from sparse_s4r.structures.parallel import run_parts
 
 _PART = 1 << 16
 _BATCH_BITS = morton.BATCH_BITS
+# Of unsigned indices numba knows that they do not count from the end: loops become vector instructions.
+_U = np.uintp
 _compiled = numba.njit(nogil=True, cache=True)
 _inlined = numba.njit(nogil=True, cache=True, inline="always")
 
@@ -120,8 +122,8 @@ def _parts(count: int) -> int:
 @_compiled
 def _is_ascending(keys: Any, start: int, stop: int) -> bool:
     bad = 0
-    for i in range(start, stop):
-        bad += keys[i + 1] <= keys[i]
+    for i in range(_U(start), _U(stop)):
+        bad += keys[i + _U(1)] <= keys[i]
     return bad == 0
 
 
@@ -171,29 +173,29 @@ def _fill_parents(parents: Any, slots: Any, keys: Any, start: int, stop: int, fi
 
 @_compiled
 def _invert(rows: Any, places: Any, count: int, start: int, stop: int) -> None:
-    for i in range(start, stop):
+    for i in range(_U(start), _U(stop)):
         if places[i] < count:
-            rows[places[i]] = i
+            rows[_U(places[i])] = i
 
 
 @_compiled
 def _encode(keys: Any, cells: Any, bits: int, start: int, stop: int) -> int:
     """Fills ``keys`` and gives the first row out of range, else -1."""
     half = 1 << (bits - 1)
-    bad = -1
-    for i in range(stop - 1, start - 1, -1):
+    first_bad = stop
+    for i in range(_U(start), _U(stop)):
         batch, x, y, z = cells[i, 0], cells[i, 1] + half, cells[i, 2] + half, cells[i, 3] + half
         # One comparison for both ends: shifted out of [0, 2 half), bits above are set.
-        if (x | y | z) >> bits != 0 or batch >> _BATCH_BITS != 0:
-            bad = i
+        bad = ((x | y | z) >> bits) | (batch >> _BATCH_BITS)
+        first_bad = min(first_bad, int(i) if bad != 0 else stop)
         keys[i] = (batch << (3 * bits)) | (_spread(x) << 2) | (_spread(y) << 1) | _spread(z)
-    return bad
+    return first_bad if first_bad < stop else -1
 
 
 @_compiled
 def _decode(cells: Any, keys: Any, bits: int, start: int, stop: int) -> None:
     half = 1 << (bits - 1)
-    for i in range(start, stop):
+    for i in range(_U(start), _U(stop)):
         within = keys[i] & ((1 << (3 * bits)) - 1)
         cells[i, 0] = keys[i] >> (3 * bits)
         cells[i, 1] = _gather(within >> 2) - half
