@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_s4r.geometry.compiled import compiled, inlined
 from sparse_s4r.render.blocks import BLOCK_BITS, BLOCK_VOXELS, REGION_BITS, REGION_BLOCKS
 from sparse_s4r.render.rays import Rays
 from sparse_s4r.render.search import EXIT_SLACK, SearchField
@@ -22,8 +22,6 @@ from sparse_s4r.structures.parallel import run_parts
 
 # Rays that meet nothing are quick, so the image is cut finer than there are threads.
 PARTS_PER_THREAD = 8
-_compiled = numba.njit(nogil=True, cache=True)
-_inlined = numba.njit(nogil=True, cache=True, inline="always")
 
 
 @torch.no_grad()
@@ -54,7 +52,7 @@ def search_numba(field: SearchField, rays: Rays) -> Tensor:
     return torch.from_numpy(result)
 
 
-@_inlined
+@inlined
 def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any) -> Any:
     rx, ry, rz = bx >> REGION_BITS, by >> REGION_BITS, bz >> REGION_BITS
     if rx < 0 or ry < 0 or rz < 0 or rx >= shape[0] or ry >= shape[1] or rz >= shape[2]:
@@ -67,7 +65,7 @@ def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any
     return blocks[region * REGION_BLOCKS + within]
 
 
-@_inlined
+@inlined
 def _corner(block: int, x: int, y: int, z: int, neighbors: Any, values: Any) -> Any:
     """Value at coordinates 0..BLOCK relative to ``block``."""
     side = ((x >> BLOCK_BITS) << 2) | ((y >> BLOCK_BITS) << 1) | (z >> BLOCK_BITS)
@@ -76,7 +74,7 @@ def _corner(block: int, x: int, y: int, z: int, neighbors: Any, values: Any) -> 
     return values[neighbors[block, side] * BLOCK_VOXELS + within]
 
 
-@_compiled
+@compiled
 def _sample(block: int, px: Any, py: Any, pz: Any, neighbors: Any, values: Any, one: Any) -> Any:
     """Interpolated distance at a position whose cell starts in ``block``; NaN if a corner is absent."""
     fx, fy, fz = np.floor(px), np.floor(py), np.floor(pz)
@@ -105,19 +103,19 @@ def _sample(block: int, px: Any, py: Any, pz: Any, neighbors: Any, values: Any, 
     return (c00 * (one - v) + c10 * v) * (one - w) + (c01 * (one - v) + c11 * v) * w
 
 
-@_inlined
+@inlined
 def _inverse(component: Any, one: Any, values: Any) -> Any:
     """Metres per voxel along one axis; far beyond every wall for a ray across it."""
     return one / component if component != 0 else values.dtype.type(1e30)
 
 
-@_inlined
+@inlined
 def _wall(position: Any, inverse: Any, bits: int, values: Any) -> Any:
     """The face of the cube of edge 2**bits around ``position`` that the ray runs towards, along one axis."""
     return values.dtype.type(((int(np.floor(position)) >> bits) + (1 if inverse > 0 else 0)) << bits)
 
 
-@_compiled
+@compiled
 def _refine(o: Any, d: Any, bracket: Any, tables: Any, shape: Any, numbers: Any, refinements: int) -> Any:
     regions, blocks, neighbors, values = tables
     one, tolerance = numbers[2], numbers[4]
@@ -148,7 +146,7 @@ def _refine(o: Any, d: Any, bracket: Any, tables: Any, shape: Any, numbers: Any,
     return middle
 
 
-@_compiled
+@compiled
 def _march(result: Any, span: Any, lines: Any, tables: Any, shape: Any, numbers: Any, refinements: int) -> None:
     origin, directions, spacings, firsts, lasts = lines
     regions, blocks, neighbors, values = tables

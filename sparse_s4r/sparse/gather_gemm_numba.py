@@ -21,12 +21,14 @@ from sparse_s4r.structures.parallel import run_parts
 # bits, into which the compiler splits longer vectors.
 _WIDE = bool(llvm.get_host_cpu_features().get("avx512vl", False))
 _LANES, _REGISTERS = (16, 32) if _WIDE else (8, 16)
-# Rows of a part of a product: many more parts than threads, so that threads end together.
-_PART_ROWS = 12 * 256
-# Parts of a weight gradient, each with a sum of its own. Their number depends on the size alone, so that the order of
-# the sum does too; long parts would lose precision, many would take memory.
-_GRADIENT_ROWS = 1 << 14
-_GRADIENT_PARTS = 32
+# Rows of a part of a product, a multiple of every tile's: many more parts than threads, so that threads end together,
+# but no more than that, as each costs a call.
+_LEAST_ROWS, _MOST_ROWS = 24 * 8, 24 * 128
+# Rows of a part of a weight gradient, each with a sum of its own: the sums, read and written once more, are then a
+# thousandth of the work. Their number depends on shapes alone, so that the order of the sum does too.
+_GRADIENT_ROWS = 1 << 11
+_GRADIENT_PARTS = 64
+_GRADIENT_BYTES = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -64,27 +66,33 @@ def gather_gemm(features: Tensor, weight: Tensor, table: Tensor) -> Tensor:
         return gather_gemm(features, weight, padded)[:count]
     arrays = _arrays(result, features, table)
     packed, zeros = _packed(weight, tile.columns), np.zeros(features.shape[1], arrays[0].dtype)
-    parts = -(-count // _PART_ROWS)
+    step = _LEAST_ROWS
+    while step < _MOST_ROWS and count > 8 * step * torch.get_num_threads():
+        step *= 2
 
     def work(part: int) -> None:
-        start, stop = part * _PART_ROWS, min((part + 1) * _PART_ROWS, count)
+        start, stop = part * step, min((part + 1) * step, count)
         # The last part may be shorter than a tile; it then begins in its neighbour, which finds the same sums.
         start = min(start, stop - tile.rows)
         result_, features_, table_ = arrays
         sum_rows(result_, features_, packed, table_, zeros, start, stop, *tile.constants(), features_.dtype.type(0))
 
-    run_parts(work, parts)
+    run_parts(work, -(-count // step))
     return result
 
 
 def weight_gradient(features: Tensor, gradient: Tensor, table: Tensor) -> Tensor:
     """See ``gather_gemm_torch.weight_gradient``."""
     count, inputs, outputs = len(table), features.shape[1], gradient.shape[1]
-    parts = max(min(-(-count // _GRADIENT_ROWS), _GRADIENT_PARTS), 1)
-    sums = features.new_zeros(parts, table.shape[1], inputs, outputs)
+    taps = table.shape[1]
+    if not count * taps * inputs * outputs:
+        return features.new_zeros(taps, inputs, outputs)
+    most = _GRADIENT_BYTES // (taps * inputs * outputs * features.element_size())
+    parts = max(min(-(-count // _GRADIENT_ROWS), _GRADIENT_PARTS, most), 1)
+    sums = features.new_zeros(parts, taps, inputs, outputs)
     sums_, features_, gradient_, table_ = _arrays(sums, features, gradient, table)
     bounds = np.linspace(0, count, parts + 1).astype(np.int64)
-    tile = _outer_tile(outputs, features.element_size())
+    tile = _outer_tile(inputs, outputs, features.element_size())
     channels, vectors, lanes = tile.constants()
     whole = inputs - inputs % tile.rows
 
@@ -95,23 +103,23 @@ def weight_gradient(features: Tensor, gradient: Tensor, table: Tensor) -> Tensor
             if first < last:
                 add_weight_gradient(*span, tile_channels, first, last, vectors, lanes, zero)
 
-    if sums.numel():
-        run_parts(work, parts)
+    run_parts(work, parts)
     return sums.sum(dim=0)
 
 
 def _tile(outputs: int, size: int) -> _Tile:
-    """Tile of a product with ``outputs`` columns."""
+    """Tile of a product with ``outputs`` columns: by measurement the quickest of those that fit the registers."""
     vectors, lanes = _vectors(outputs, size)
-    # Half of the registers hold sums when rows are addressed by them; more rows than 12 need more addresses than that.
-    rows = 12 if _REGISTERS == 32 and vectors < 3 else 8 if _REGISTERS == 32 else 12 // vectors
-    return _Tile(min(rows, 12), vectors, lanes)
+    # More than 12 rows need more addresses than there are registers for them.
+    return _Tile((12, 12, 8)[vectors - 1] if _REGISTERS == 32 else (12, 6)[vectors - 1], vectors, lanes)
 
 
-def _outer_tile(outputs: int, size: int) -> _Tile:
-    """Tile of a sum of outer products with ``outputs`` columns."""
+def _outer_tile(inputs: int, outputs: int, size: int) -> _Tile:
+    """Tile of a sum of outer products of ``inputs`` and ``outputs`` columns."""
     vectors, lanes = _vectors(outputs, size)
-    return _Tile(8 if _REGISTERS == 32 else 4, vectors, lanes)
+    most = 8 if _REGISTERS == 32 else 4
+    # The largest power of two that is not more than the inputs; they are few in a network's first layer alone.
+    return _Tile(min(most, 1 << (inputs.bit_length() - 1)), vectors, lanes)
 
 
 def _vectors(outputs: int, size: int) -> tuple[int, int]:

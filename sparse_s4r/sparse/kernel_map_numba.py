@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_s4r.geometry.compiled import compiled, inlined
 from sparse_s4r.structures.parallel import run_parts
 
 _PART = 1 << 14
@@ -46,7 +46,7 @@ def permute(table: Tensor, order: Tensor) -> Tensor:
     return torch.from_numpy(result)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _permute(result: Any, table: Any, rows: Any, start: int, stop: int) -> None:
     for i in range(_U(start), _U(stop)):
         row = result[_U(rows[i])]
@@ -54,7 +54,7 @@ def _permute(result: Any, table: Any, rows: Any, start: int, stop: int) -> None:
             row[tap] = rows[_U(table[i, tap])]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _descend(table: Any, slots: Any, parents: Any, children: Any, start: int, stop: int) -> None:
     # Rows of the 4^3 cells around the last parent: its own 2^3 and one more on every side.
     near = np.empty(64, dtype=np.int32)
@@ -73,7 +73,7 @@ def _descend(table: Any, slots: Any, parents: Any, children: Any, start: int, st
                     row[(x * _U(3) + y) * _U(3) + z] = near[corner + x * _U(16) + y * _U(4) + z]
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@inlined
 def _look_around(near: Any, parents: Any, children: Any) -> None:
     # Of each axis, position 0 lies in the parent before, 1 and 2 in the own one, 3 in the one after.
     for x in range(_U(4)):

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sparse_s4r.geometry.compiled import compiled
 from sparse_s4r.sparse.vector_code import I32, I64, VectorCode, any_of, constant, unrolled
 
 # Beginning of the SHA-256 of vector_code.py. Numba keeps compiled code on disk until the file of the compiled function,
@@ -197,7 +197,7 @@ def _add_outer_products(
         code.store_row(start, row)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def sum_rows(
     result: Any,
     features: Any,
@@ -251,7 +251,7 @@ def sum_rows(
             )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def add_weight_gradient(
     result: Any,
     features: Any,

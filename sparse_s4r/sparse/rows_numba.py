@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import torch
 from torch import Tensor
 
+from sparse_s4r.geometry.compiled import compiled
 from sparse_s4r.structures.parallel import run_parts
 
 _PART_BYTES = 1 << 20
-_compiled = numba.njit(nogil=True, cache=True)
 
 
 def supports(features: Tensor) -> bool:
@@ -49,7 +48,7 @@ def _part_rows(features: Tensor) -> int:
     return max(_PART_BYTES // max(features.shape[1] * features.element_size(), 1), 1)
 
 
-@_compiled
+@compiled
 def _take(result: Any, features: Any, rows: Any, start: int, stop: int) -> None:
     for i in range(start, stop):
         row = rows[i]
@@ -61,7 +60,7 @@ def _take(result: Any, features: Any, rows: Any, start: int, stop: int) -> None:
                 result[i, channel] = 0
 
 
-@_compiled
+@compiled
 def _place(result: Any, features: Any, rows: Any, start: int, stop: int) -> None:
     for i in range(start, stop):
         row = rows[i]

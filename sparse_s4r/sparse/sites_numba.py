@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparse_s4r.geometry.compiled import compiled, inlined
 from sparse_s4r.sparse import morton
 from sparse_s4r.structures.parallel import run_parts
 
@@ -17,8 +17,6 @@ _PART = 1 << 16
 _BATCH_BITS = morton.BATCH_BITS
 # Of unsigned indices numba knows that they do not count from the end: loops become vector instructions.
 _U = np.uintp
-_compiled = numba.njit(nogil=True, cache=True)
-_inlined = numba.njit(nogil=True, cache=True, inline="always")
 
 
 def supports(keys: Tensor) -> bool:
@@ -119,7 +117,7 @@ def _parts(count: int) -> int:
     return -(-count // _PART)
 
 
-@_compiled
+@compiled
 def _is_ascending(keys: Any, start: int, stop: int) -> bool:
     bad = 0
     for i in range(_U(start), _U(stop)):
@@ -127,7 +125,7 @@ def _is_ascending(keys: Any, start: int, stop: int) -> bool:
     return bad == 0
 
 
-@_compiled
+@compiled
 def _find(result: Any, keys: Any, wanted: Any, start: int, stop: int) -> None:
     count = len(keys)
     low = 0
@@ -152,7 +150,7 @@ def _find(result: Any, keys: Any, wanted: Any, start: int, stop: int) -> None:
         result[i] = low if low < count and keys[low] == key else count
 
 
-@_compiled
+@compiled
 def _count_parents(keys: Any, start: int, stop: int) -> int:
     count = 0
     for i in range(start, stop):
@@ -160,7 +158,7 @@ def _count_parents(keys: Any, start: int, stop: int) -> int:
     return count
 
 
-@_compiled
+@compiled
 def _fill_parents(parents: Any, slots: Any, keys: Any, start: int, stop: int, first: int) -> None:
     row = first - 1
     for i in range(start, stop):
@@ -171,14 +169,14 @@ def _fill_parents(parents: Any, slots: Any, keys: Any, start: int, stop: int, fi
         slots[i] = 8 * row + (keys[i] & 7)
 
 
-@_compiled
+@compiled
 def _invert(rows: Any, places: Any, count: int, start: int, stop: int) -> None:
     for i in range(_U(start), _U(stop)):
         if places[i] < count:
             rows[_U(places[i])] = i
 
 
-@_compiled
+@compiled
 def _encode(keys: Any, cells: Any, bits: int, start: int, stop: int) -> int:
     """Fills ``keys`` and gives the first row out of range, else -1."""
     half = 1 << (bits - 1)
@@ -192,7 +190,7 @@ def _encode(keys: Any, cells: Any, bits: int, start: int, stop: int) -> int:
     return first_bad if first_bad < stop else -1
 
 
-@_compiled
+@compiled
 def _decode(cells: Any, keys: Any, bits: int, start: int, stop: int) -> None:
     half = 1 << (bits - 1)
     for i in range(_U(start), _U(stop)):
@@ -203,7 +201,7 @@ def _decode(cells: Any, keys: Any, bits: int, start: int, stop: int) -> None:
         cells[i, 3] = _gather(within) - half
 
 
-@_inlined
+@inlined
 def _spread(value: int) -> int:
     """Bit i to bit 3 i; see ``morton``."""
     value = (value | (value << 32)) & 0x001F00000000FFFF
@@ -213,7 +211,7 @@ def _spread(value: int) -> int:
     return (value | (value << 2)) & 0x1249249249249249
 
 
-@_inlined
+@inlined
 def _gather(value: int) -> int:
     """Bit 3 i to bit i."""
     value &= 0x1249249249249249

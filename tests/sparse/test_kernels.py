@@ -83,9 +83,19 @@ def test_products_of_any_number_of_channels(
     torch.testing.assert_close(by_weight, expected, **vars(tolerance("gradient", dtype)))
 
 
-@pytest.mark.parametrize("rows", [0, 1, 7, 12, 13, 25, 3071, 3072, 3073, 3080])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 3), (5, 8), (6, 24), (16, 16), (17, 40), (24, 48)])
+def test_products_on_machines_with_few_registers(
+    inputs: int, outputs: int, monkeypatch: pytest.MonkeyPatch, tolerance: Tolerances
+) -> None:
+    # The tiles that such a machine gets; what this one makes of them computes the same.
+    monkeypatch.setattr(gather_gemm_numba, "_LANES", 8)
+    monkeypatch.setattr(gather_gemm_numba, "_REGISTERS", 16)
+    test_products_of_any_number_of_channels(inputs, outputs, torch.float32, tolerance)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 12, 13, 25, 191, 192, 193, 200, 2047, 2048, 2049, 4096, 4097])
 def test_products_of_any_number_of_rows(rows: int) -> None:
-    # 12 rows are the largest tile and 3072 a part: the ends of both.
+    # 12 rows are the largest tile, 192 a part of a product and 2048 one of a gradient: the ends of each.
     features, weight, table = (
         torch.randn(50, 5, dtype=DOUBLE),
         torch.randn(27, 5, 9, dtype=DOUBLE),
