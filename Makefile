@@ -14,8 +14,9 @@ endif
 TORCH_INDEX ?=
 VENV := .venv/bin
 export PYTHONUNBUFFERED := 1
-# Threads that spin while they wait make torch ten times slower on a busy machine.
+# As the command sets them: see sparse_s4r/cli/environment.py.
 export GOMP_SPINCOUNT := 1000
+export THP_MEM_ALLOC_ENABLE := 1
 
 .PHONY: help install demo test minkowski clean
 
@@ -47,8 +48,8 @@ test: install ## ruff, mypy and the tests
 	check python -m pytest -q --durations=5
 	[ -z "$$failed" ]
 
-minkowski: install ## build MinkowskiEngine 0.5.4 and install it into .venv (5 to 20 minutes, cached afterwards)
-	@$(VENV)/python third_party/minkowski/build.py
+minkowski: install ## build MinkowskiEngine 0.5.4 and install it into .venv (5 to 20 minutes, once; PARALLEL=1: its CPU loops on all cores)
+	@$(VENV)/python third_party/minkowski/build.py$(if $(filter 1,$(PARALLEL)), --parallel)
 
 clean: ## remove .venv and caches; runs/ stays
 	@rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

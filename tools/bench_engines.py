@@ -25,6 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from sparse_s4r.cli.environment import SETTINGS
 from sparse_s4r.sparse.factory import expect_engine
 from sparse_s4r.structures.errors import UserError
 from tools.bench_ceiling import Ceiling, measure_ceiling, share, work
@@ -55,6 +56,8 @@ class Record:
 
 Row = tuple[str, int, str]  # Operation, channels, direction.
 Found = dict[str, Measurement | str]  # By engine; a text says why there is no figure.
+# Of the environment, what decides speed.
+_TOLD = ("OMP_NUM_THREADS", *SETTINGS)
 _GAP = f"{'-':>12}{'-':>11}"
 
 
@@ -200,7 +203,7 @@ def _record(engine: str, row: Row, found: Measurement) -> Record:
 def head(device: str) -> str:
     """Where and when the figures are taken."""
     processor = torch.cuda.get_device_name() if device == "cuda" else _processor()
-    told = [f"{name}={os.environ[name]}" for name in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT") if name in os.environ]
+    told = [f"{name}={value}" for name, value in ({**SETTINGS, **os.environ}).items() if name in _TOLD]
     settings = ", ".join([f"{torch.get_num_threads()} threads of {os.cpu_count()} processors", *told])
     today = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
     return f"{today}, {processor}, {settings}, torch {torch.__version__}, Python {platform.python_version()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from sparse_s4r.cli.environment import SETTINGS
 
 _STATUS = Path("/proc/self/status")
 _WORKER = Path(__file__).resolve().with_name("bench_worker.py")
@@ -150,7 +153,11 @@ def in_own_process(requests: Sequence[Request]) -> list[Measurement | str]:
     For figures that count, one request at a time: what one leaves in memory changes the next.
     """
     sent = json.dumps([asdict(request) for request in requests])
-    done = subprocess.run([sys.executable, str(_WORKER)], input=sent, capture_output=True, text=True, check=False)
+    # As the s4r command runs.
+    environment = {**SETTINGS, **os.environ}
+    done = subprocess.run(
+        [sys.executable, str(_WORKER)], input=sent, capture_output=True, text=True, check=False, env=environment
+    )
     answers: list[Measurement | str] = []
     for line in done.stdout.splitlines():
         if line.startswith("{"):

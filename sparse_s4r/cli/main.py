@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from sparse_s4r.cli.arguments import SEVERAL, repeat_options
 from sparse_s4r.cli.check import check_command
 from sparse_s4r.cli.demo import demo_command
+from sparse_s4r.cli.environment import prepare_environment
 from sparse_s4r.cli.evaluate import evaluate_command
 from sparse_s4r.cli.import_ import import_command
 from sparse_s4r.cli.predict import predict_command
@@ -35,8 +35,7 @@ app.command("demo")(demo_command)
 
 def main() -> None:
     """Run the command; an error that the user can mend ends in its message and exit code 2."""
-    # Threads that spin while they wait make a busy machine ten times slower; read when torch is first imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    prepare_environment()
     try:
         app(repeat_options(sys.argv[1:], SEVERAL.get(next(iter(sys.argv[1:]), ""), ())))
     except ValueError as error:

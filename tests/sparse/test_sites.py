@@ -106,6 +106,24 @@ def test_relations_are_found_once() -> None:
     assert children.rows_in(children.select(torch.arange(3))).tolist()[:4] == [0, 1, 2, 3]
 
 
+def test_generated_cells_start_from_what_is_known() -> None:
+    sites = Sites.of(scattered_cells(900, extent=12), 2)
+    neighbours(sites, 3)
+    children = sites.children()
+    kept = children.select((torch.arange(len(children)) % 5 > 1).nonzero().squeeze(1))
+    again = kept.select(torch.arange(1, len(kept), 2))
+    for chosen in (kept, again):
+        assert chosen.ancestors()[0] is sites
+        assert torch.equal(chosen.slots_in(sites), sites.children().rows_of(chosen.keys))
+        assert torch.equal(neighbours(chosen, 3), _expected_table(chosen.coordinates, 3))
+        # The cells that it really has parents in are another set.
+        assert set(chosen.coarse()[0].keys.tolist()) == set((chosen.keys >> 3).tolist())
+        assert chosen.octants_of(sites).shape == (len(sites), 8)
+        rows = chosen.octants_of(sites).view(-1)
+        present = (rows < len(chosen)).nonzero().squeeze(1)
+        assert torch.equal(children.keys[present], chosen.keys[rows[present].long()])
+
+
 def test_nothing_outlives_its_use() -> None:
     sites = Sites.of(scattered_cells(200), 2)
     gc.disable()
