@@ -26,8 +26,7 @@ class DecoderLevel(nn.Module):
         self.up = Upsample(coarse, width)
         self.fuse = nn.Sequential(
             Pointwise(nn.Linear(width + skip, width, bias=False)),
-            Pointwise(nn.BatchNorm1d(width)),
-            Pointwise(nn.ReLU()),
+            Pointwise(nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())),
         )
         self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
 

@@ -27,7 +27,7 @@ class Encoder(nn.Module):
         self.stem = Convolution(in_channels, widths[0])
         self.levels = nn.ModuleList(nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)]) for width in widths)
         self.downs = nn.ModuleList(
-            nn.Sequential(Downsample(fine, coarse), Pointwise(nn.BatchNorm1d(coarse)), Pointwise(nn.ReLU()))
+            nn.Sequential(Downsample(fine, coarse), Pointwise(nn.Sequential(nn.BatchNorm1d(coarse), nn.ReLU())))
             for fine, coarse in itertools.pairwise(widths)
         )
 

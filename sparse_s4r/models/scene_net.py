@@ -81,8 +81,7 @@ class SceneNet(nn.Module):
         self.color_encoder = Encoder(4, widths, shape.blocks) if shape.color_encoder else None
         self.fusion = nn.Sequential(
             Convolution(encoders * widths[-1], widths[-1]),
-            Pointwise(nn.BatchNorm1d(widths[-1])),
-            Pointwise(nn.ReLU()),
+            Pointwise(nn.Sequential(nn.BatchNorm1d(widths[-1]), nn.ReLU())),
             *[ResidualBlock(widths[-1]) for _ in range(shape.bottleneck_blocks)],
         )
         self.occupancy = nn.ModuleList(_occupancy_head(width) for width in widths)

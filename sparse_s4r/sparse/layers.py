@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sparse_s4r.sparse.norm import batch_norm, batch_norm_relu
 from sparse_s4r.sparse.tensor import VoxelTensor
 
 
@@ -85,11 +85,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            Pointwise(nn.BatchNorm1d(channels)),
-            Pointwise(nn.ReLU()),
+            Pointwise(nn.Sequential(nn.BatchNorm1d(channels), nn.ReLU())),
             Convolution(channels, channels),
-            Pointwise(nn.BatchNorm1d(channels)),
-            Pointwise(nn.ReLU()),
+            Pointwise(nn.Sequential(nn.BatchNorm1d(channels), nn.ReLU())),
             Convolution(channels, channels),
         )
 
@@ -98,20 +96,16 @@ class ResidualBlock(nn.Module):
         return voxels.with_features(voxels.features + self.branch(voxels).features)
 
 
-def batch_norm(module: nn.BatchNorm1d, features: Tensor) -> Tensor:
-    """``module`` on features (N, C), with its running statistics when N < 2 (see ``Pointwise``)."""
-    if len(features) < 2 and module.training and module.running_mean is not None:
-        return F.batch_norm(
-            features, module.running_mean, module.running_var, module.weight, module.bias, False, 0.0, module.eps
-        )
-    result: Tensor = module(features)
-    return result
-
-
 def _apply(module: nn.Module, features: Tensor) -> Tensor:
     if isinstance(module, nn.Sequential):
-        for step in module:
-            features = _apply(step, features)
+        steps = list(module)
+        while steps:
+            step = steps.pop(0)
+            if isinstance(step, nn.BatchNorm1d) and steps and isinstance(steps[0], nn.ReLU):
+                steps.pop(0)
+                features = batch_norm_relu(step, features)
+            else:
+                features = _apply(step, features)
         return features
     if isinstance(module, nn.BatchNorm1d):
         return batch_norm(module, features)

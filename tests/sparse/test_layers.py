@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from sparse_s4r.sparse.factory import make_voxels
-from sparse_s4r.sparse.layers import Convolution, Downsample, Pointwise, ResidualBlock, Upsample, batch_norm
+from sparse_s4r.sparse.layers import Convolution, Downsample, Pointwise, ResidualBlock, Upsample
+from sparse_s4r.sparse.norm import batch_norm
 from sparse_s4r.sparse.tensor import VoxelTensor
 from tests.sparse.scenes import scattered_cells
 
@@ -80,7 +81,7 @@ def test_residual_block_adds_its_branch() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_training_on_fewer_than_two_rows(count: int) -> None:
     block = ResidualBlock(4).train()
-    for buffer in (block.branch[0].module, block.branch[3].module):
+    for buffer in (block.branch[0].module[0], block.branch[2].module[0]):
         buffer.running_mean.normal_()
         buffer.running_var.uniform_(0.5, 2)
     before = {name: value.clone() for name, value in block.named_buffers()}

@@ -59,7 +59,7 @@ def test_builtin_equals(engine: str, training: bool, tolerance: Callable[[str, t
     assert len(builtin.gradients) > 20
     torch.testing.assert_close(builtin.gradients, other.gradients, **backward)
     torch.testing.assert_close(builtin.buffers, other.buffers, **forward)
-    changed = builtin.buffers["fine.branch.0.module.running_mean"].any()
+    changed = builtin.buffers["fine.branch.0.module.0.running_mean"].any()
     assert bool(changed) == training
 
 
