@@ -24,14 +24,14 @@ class DecoderLevel(nn.Module):
     def __init__(self, coarse: int, width: int, skip: int, blocks: int) -> None:
         super().__init__()
         self.up = Upsample(coarse, width)
-        self.fuse = nn.Sequential(
-            Pointwise(nn.Linear(width + skip, width, bias=False)),
-            Pointwise(nn.Sequential(nn.BatchNorm1d(width), nn.ReLU())),
-        )
+        self.fuse = nn.Linear(width + skip, width, bias=False)
+        self.activate = Pointwise(nn.Sequential(nn.BatchNorm1d(width), nn.ReLU()))
         self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
 
     def refine(self, raised: VoxelTensor, skip_features: Tensor) -> VoxelTensor:
         """Fuse up-sampled features (N, width) with the encoders' (N, skip) at the same sites."""
-        joined = raised.with_features(torch.cat([raised.features, skip_features], dim=1))
-        refined: VoxelTensor = self.blocks(self.fuse(joined))
+        own, skip = torch.split(self.fuse.weight.T, [raised.features.shape[1], skip_features.shape[1]])
+        # Two products instead of one of both side by side, which would have to be copied and, in training, kept.
+        fused = torch.addmm(raised.features @ own, skip_features, skip)
+        refined: VoxelTensor = self.blocks(self.activate(raised.with_features(fused)))
         return refined

@@ -149,6 +149,8 @@ class SceneNet(nn.Module):
             reachable = reachable_cells(scene.scan, stride, self.shape.reach)
             cells.append(reachable[possible(scene, reachable, stride)])
         coordinates = _with_batch(cells)
+        # All finer cells come from these, and keep their order.
+        coordinates = coordinates[storage_order(coordinates, stride)]
         empty = coarsest.features.new_zeros(len(coordinates), 0)
         sites = self.make_voxels(coordinates, empty, stride)
         fused: VoxelTensor = self.fusion(sites.with_features(sites.lookup(coarsest)))
