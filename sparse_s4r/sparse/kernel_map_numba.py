@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sparse_s4r.geometry.compiled import compiled, inlined
-from sparse_s4r.structures.parallel import run_parts
+from sparse_s4r.structures.parallel import run_ranges
 
 _PART = 1 << 14
 # Of unsigned indices numba knows that they do not count from the end: half the time.
@@ -25,11 +25,7 @@ def descend(slots: Tensor, parents: Tensor, children: Tensor) -> Tensor:
     """See ``kernel_map_torch.descend``; quick where cells of one parent follow each other."""
     place, around, child = (value.contiguous().numpy() for value in (slots, parents, children))
     table = np.empty((len(place), 27), dtype=np.int32)
-
-    def work(part: int) -> None:
-        _descend(table, place, around, child, part * _PART, min((part + 1) * _PART, len(place)))
-
-    run_parts(work, -(-len(place) // _PART))
+    run_ranges(lambda start, stop: _descend(table, place, around, child, start, stop), len(place), _PART)
     return torch.from_numpy(table)
 
 
@@ -38,11 +34,7 @@ def permute(table: Tensor, order: Tensor) -> Tensor:
     rows = np.append(order.numpy().astype(np.int32), np.int32(len(order)))
     values = table.numpy()
     result = np.empty_like(values)
-
-    def work(part: int) -> None:
-        _permute(result, values, rows, part * _PART, min((part + 1) * _PART, len(values)))
-
-    run_parts(work, -(-len(values) // _PART))
+    run_ranges(lambda start, stop: _permute(result, values, rows, start, stop), len(values), _PART)
     return torch.from_numpy(result)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sparse_s4r.geometry.compiled import compiled
-from sparse_s4r.structures.parallel import run_parts
+from sparse_s4r.structures.parallel import run_ranges
 
 _PART_BYTES = 1 << 20
 
@@ -22,12 +22,7 @@ def take(features: Tensor, rows: Tensor) -> Tensor:
     """See ``rows_torch.take``."""
     result = features.new_empty(len(rows), features.shape[1])
     out, source, index = result.numpy(), features.detach().contiguous().numpy(), rows.contiguous().numpy()
-    step = _part_rows(features)
-
-    def work(part: int) -> None:
-        _take(out, source, index, part * step, min((part + 1) * step, len(index)))
-
-    run_parts(work, -(-len(index) // step))
+    run_ranges(lambda start, stop: _take(out, source, index, start, stop), len(index), _part_rows(features))
     return result
 
 
@@ -35,12 +30,7 @@ def place(features: Tensor, rows: Tensor, count: int) -> Tensor:
     """See ``rows_torch.place``."""
     result = features.new_zeros(count, features.shape[1])
     out, source, index = result.numpy(), features.detach().contiguous().numpy(), rows.contiguous().numpy()
-    step = _part_rows(features)
-
-    def work(part: int) -> None:
-        _place(out, source, index, part * step, min((part + 1) * step, len(index)))
-
-    run_parts(work, -(-len(index) // step))
+    run_ranges(lambda start, stop: _place(out, source, index, start, stop), len(index), _part_rows(features))
     return result
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sparse_s4r.geometry.compiled import compiled, inlined
 from sparse_s4r.sparse import morton
-from sparse_s4r.structures.parallel import run_parts
+from sparse_s4r.structures.parallel import run_parts, run_ranges
 
 _PART = 1 << 16
 _BATCH_BITS = morton.BATCH_BITS
@@ -45,11 +45,7 @@ def find(keys: Tensor, wanted: Tensor) -> Tensor:
     """See ``sites_torch``; quick where ``wanted`` ascends, too, or nearly."""
     values, queries = keys.contiguous().numpy(), wanted.contiguous().view(-1).numpy()
     result = np.empty(len(queries), dtype=np.int64)
-
-    def work(part: int) -> None:
-        _find(result, values, queries, part * _PART, min((part + 1) * _PART, len(queries)))
-
-    run_parts(work, _parts(len(queries)))
+    run_ranges(lambda start, stop: _find(result, values, queries, start, stop), len(queries), _PART)
     return torch.from_numpy(result).view(wanted.shape)
 
 
@@ -77,11 +73,7 @@ def inverse(places: Tensor, count: int, spare: int = 0) -> Tensor:
     """See ``sites_torch``."""
     index = places.contiguous().numpy()
     rows: NDArray[np.int32] = np.full(count + spare, len(index), dtype=np.int32)
-
-    def work(part: int) -> None:
-        _invert(rows, index, count, part * _PART, min((part + 1) * _PART, len(index)))
-
-    run_parts(work, _parts(len(index)))
+    run_ranges(lambda start, stop: _invert(rows, index, count, start, stop), len(index), _PART)
     return torch.from_numpy(rows)
 
 
@@ -105,11 +97,7 @@ def decode(keys: Tensor, stride: int) -> Tensor:
     values = keys.contiguous().numpy()
     cells = np.empty((len(values), 4), dtype=np.int64)
     bits = morton.AXIS_BITS - morton.level_of(stride)
-
-    def work(part: int) -> None:
-        _decode(cells, values, bits, part * _PART, min((part + 1) * _PART, len(values)))
-
-    run_parts(work, _parts(len(values)))
+    run_ranges(lambda start, stop: _decode(cells, values, bits, start, stop), len(values), _PART)
     return torch.from_numpy(cells)
 
 

@@ -53,6 +53,17 @@ def run_parts(task: Callable[[int], object], parts: int) -> None:
         raise errors[min(errors)]
 
 
+def run_ranges(task: Callable[[int, int], object], count: int, step: int) -> None:
+    """Call ``task(start, stop)`` for consecutive ranges of [0, ``count``), each ``step`` long but the last.
+
+    Args:
+        task: See ``run_parts``.
+        count: End of the last range.
+        step: Length of a range; must not depend on the number of threads if the order of a sum depends on it.
+    """
+    run_parts(lambda part: task(part * step, min((part + 1) * step, count)), -(-count // step))
+
+
 def _pool(threads: int) -> ThreadPoolExecutor:
     with _lock:
         if threads not in _pools:

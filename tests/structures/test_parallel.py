@@ -9,7 +9,7 @@ import threading
 import pytest
 import torch
 
-from sparse_s4r.structures.parallel import run_parts
+from sparse_s4r.structures.parallel import run_parts, run_ranges
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -30,6 +30,13 @@ def test_every_part_is_done_once(parts: int) -> None:
     done: list[int] = []
     run_parts(done.append, parts)
     assert sorted(done) == list(range(parts))
+
+
+@pytest.mark.parametrize(("count", "step", "expected"), [(0, 4, []), (3, 4, [(0, 3)]), (8, 4, [(0, 4), (4, 8)])])
+def test_ranges_cover_everything_once(count: int, step: int, expected: list[tuple[int, int]]) -> None:
+    done: list[tuple[int, int]] = []
+    run_ranges(lambda start, stop: done.append((start, stop)), count, step)
+    assert sorted(done) == expected
 
 
 def test_threads_share_the_parts(threads: int) -> None:
