@@ -1,11 +1,16 @@
 """Build MinkowskiEngine 0.5.4 from its published source and install it beside the torch that runs this script.
 
-Run it with the python that has torch: ``make minkowski``. The wheel is kept outside the tree, so that the next
-virtual environment with the same torch and python gets it in seconds.
+    make minkowski                                        # the published CPU loops
+    make minkowski PARALLEL=1                             # CPU loops on all cores; it replaces the other
+    python third_party/minkowski/build.py --no-install    # into the cache alone
+
+Run it with the python that has torch. The wheel is kept outside the tree, so that the next virtual environment with the
+same torch and python gets it in seconds; both variants can lie there.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import re
@@ -20,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edits import EDITS, EditError, apply_edits
+from edits_parallel import PARALLEL_EDITS
 
 VERSION = "0.5.4"
 SDIST_SHA256 = "b1879c00d0b0b1d30ba622cce239886a7e3c78ee9da1064cdfe2f64c2ab15f94"
@@ -37,6 +43,11 @@ torch is built for CUDA {cuda}, so the CUDA compiler of the same release is need
 CUDA toolkit {cuda} and set CUDA_HOME, or install a CPU build of torch"""
 _NO_MEMORY = "not enough memory: a compile unit takes 1.6 GB and {free:.1f} GB are free; close programs or add swap"
 _KILLED = "the compiler was killed, most likely for memory: MAX_JOBS=1 make minkowski"
+_PARALLEL_CUDA = """\
+--parallel is for a CPU build of torch: torch here is built for CUDA {cuda}, and then nvcc compiles the CPU loops too,
+without OpenMP, so that they would stay on one core; leave --parallel out"""
+_CPU_TIME = "5 min on 2 cores, 9 on one"
+_CUDA_TIME = "nobody has timed it; turning its 18 CUDA units into PTX alone took 4 to 114 s each"
 
 
 class BuildError(Exception):
@@ -47,12 +58,14 @@ def _run(command: Sequence[str | Path], env: dict[str, str] | None = None) -> su
     return subprocess.run(command, text=True, capture_output=True, check=False, env=env)
 
 
-def cached_wheel(torch_version: str) -> Path:
-    """Folder of the wheel for this torch, python, platform, and state of this script and its edits."""
-    script = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in ("build.py", "edits.py"))).hexdigest()
+def cached_wheel(torch_version: str, parallel: bool = False) -> Path:
+    """Folder of the wheel for this variant, torch, python, platform, and state of this script and its edits."""
+    names = ["build.py", "edits.py", *(["edits_parallel.py"] if parallel else [])]
+    script = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in names)).hexdigest()
+    variant = f"minkowski-{VERSION}{'-parallel' if parallel else ''}"
     tag = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "sparse_s4r" / "wheels" / f"minkowski-{VERSION}-torch-{torch_version}-{tag}-{script[:12]}"
+    return cache / "sparse_s4r" / "wheels" / f"{variant}-torch-{torch_version}-{tag}-{script[:12]}"
 
 
 def free_memory() -> int:
@@ -168,9 +181,17 @@ class _Heartbeat:
             print(f"  ... {minutes} min", flush=True)
 
 
-def build(target: Path, torch_version: str, cuda: str | None, has_nvcc: bool) -> None:
-    """Build the wheel into the folder ``target``, which appears when it is whole."""
+def build(target: Path, torch_version: str, cuda: str | None, has_nvcc: bool, parallel: bool = False) -> None:
+    """Build the wheel into the folder ``target``, which appears when it is whole.
+
+    Raises:
+        BuildError: Something is missing, or a step failed.
+    """
+    if parallel and cuda:
+        raise BuildError(_PARALLEL_CUDA.format(cuda=cuda))
     jobs = check_machine(cuda, has_nvcc)
+    edits = (*EDITS, *PARALLEL_EDITS) if parallel else EDITS
+    reasons = "edits.py and edits_parallel.py give" if parallel else "edits.py gives"
     options = ["--force_cuda" if cuda else "--cpu_only", "--blas=openblas"]
     target.parent.mkdir(parents=True, exist_ok=True)
     log = target.parent / f"{target.name}.log"
@@ -179,12 +200,10 @@ def build(target: Path, torch_version: str, cuda: str | None, has_nvcc: bool) ->
         print("  downloading the published source and the build tools", flush=True)
         python = make_build_venv(folder / "venv")
         source = download(python, folder, options)
-        apply_edits(source, EDITS)
-        kind = f"CUDA {cuda}" if cuda else "the CPU"
-        print(f"  made {len(EDITS)} edits (third_party/minkowski/edits.py gives the reason of each)")
-        print(
-            f"  compiling for {kind}, torch {torch_version}, {jobs} at a time: 5 min on 2 cores, 9 on one", flush=True
-        )
+        apply_edits(source, edits)
+        kind, duration = (f"CUDA {cuda}", _CUDA_TIME) if cuda else ("the CPU", _CPU_TIME)
+        print(f"  made {len(edits)} edits (in third_party/minkowski, {reasons} the reason of each)")
+        print(f"  compiling for {kind}, torch {torch_version}, {jobs} at a time: {duration}", flush=True)
         wheel = compile_wheel(python, source, options, jobs, log)
         (folder / "wheel").mkdir()
         wheel.rename(folder / "wheel" / wheel.name)
@@ -205,25 +224,48 @@ def install(target: Path) -> None:
         )
 
 
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--parallel",
+        action="store_true",
+        help="also make the edits of edits_parallel.py: convolutions and kernel maps on all cores of the CPU, the same "
+        "bits in every run; the fair peer in a comparison. Left out: the published loops, as users have them",
+    )
+    parser.add_argument(
+        "--no-install",
+        action="store_true",
+        help="leave the environment as it is: build into the cache if needed, and print the wheel's path as the last "
+        "line; unpacked into a folder of its own, it is imported through PYTHONPATH",
+    )
+    return parser.parse_args(arguments)
+
+
 def main() -> None:
-    """Install MinkowskiEngine, from the cache or from source."""
+    """Install MinkowskiEngine, or only build it, from the cache or from source."""
+    arguments = parse()
     try:
         import torch
         from torch.utils.cpp_extension import CUDA_HOME
     except ImportError:
         sys.exit("MinkowskiEngine: torch is not installed here; run make install first")
+    name = f"MinkowskiEngine {VERSION} with {'parallel' if arguments.parallel else 'the published'} CPU loops"
     started = time.monotonic()
-    target = cached_wheel(torch.__version__)
+    target = cached_wheel(torch.__version__, arguments.parallel)
     try:
         if target.exists():
-            print(f"MinkowskiEngine {VERSION}: using the wheel in {target}")
+            print(f"{name}: using the wheel in {target}")
         else:
-            print(f"MinkowskiEngine {VERSION}: building it from source, once for this torch and python", flush=True)
-            build(target, torch.__version__, torch.version.cuda, CUDA_HOME is not None)
+            print(f"{name}: building it from source, once for this torch and python", flush=True)
+            build(target, torch.__version__, torch.version.cuda, CUDA_HOME is not None, arguments.parallel)
+        if arguments.no_install:
+            print(f"{name}: nothing was installed; the wheel:\n{next(target.glob('*.whl'))}")
+            return
         install(target)
     except (BuildError, EditError) as error:
-        sys.exit(f"\nMinkowskiEngine {VERSION} was not installed: {error}")
-    print(f"MinkowskiEngine {VERSION} is installed in {sys.prefix}, {time.monotonic() - started:.0f} s")
+        sys.exit(f"\n{name} was not {'built' if arguments.no_install else 'installed'}: {error}")
+    print(f"{name} is installed in {sys.prefix}, {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from pathlib import Path
 class Edit:
     """Put ``new`` in the place of ``old`` in the file ``path``, because of ``reason``.
 
-    With ``to_end``, everything from ``old`` to the end of the file is replaced. All edits are made for every build:
-    what concerns CUDA is in files that a CPU build does not read, and what concerns one CUDA release is guarded in
-    the text itself.
+    With ``to_end``, everything from ``old`` to the end of the file is replaced; with ``until``, everything from
+    ``old`` up to the next place where that text stands. All edits are made for every build: what concerns CUDA is in
+    files that a CPU build does not read, and what concerns one CUDA release is guarded in the text itself.
     """
 
     path: str
@@ -23,6 +23,7 @@ class Edit:
     new: str
     reason: str
     to_end: bool = False
+    until: str = ""
 
 
 class EditError(Exception):
@@ -33,7 +34,8 @@ def apply_edits(source: Path, edits: tuple[Edit, ...]) -> None:
     """Change the files below ``source``.
 
     Raises:
-        EditError: A text stands there never or more than once; the message names the file and the text.
+        EditError: A text stands there never or more than once, or the end of what it replaces is missing; the
+            message names the file and the text.
     """
     for edit in edits:
         file = source / edit.path
@@ -41,7 +43,10 @@ def apply_edits(source: Path, edits: tuple[Edit, ...]) -> None:
         if text.count(edit.old) != 1:
             raise EditError(f"{edit.path}: expected {edit.old!r} once, found it {text.count(edit.old)} times")
         before, after = text.split(edit.old)
-        file.write_text(before + edit.new + ("" if edit.to_end else after))
+        if edit.until not in after:
+            raise EditError(f"{edit.path}: expected {edit.until!r} after {edit.old!r}, found it nowhere")
+        kept = "" if edit.to_end else after[after.index(edit.until) :]
+        file.write_text(before + edit.new + kept)
 
 
 _SEQUENCE = "Python 3.10 moved Sequence to collections.abc"
