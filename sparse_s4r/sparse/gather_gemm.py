@@ -148,11 +148,7 @@ def _weight_gradient(features: Tensor, gradient: Tensor, table: Tensor) -> Tenso
 
 
 def _spread(features: Tensor, weight: Tensor, slots: Tensor) -> Tensor:
-    """``features[slots[i] // 8] @ weight[slots[i] % 8]``, zeros beyond the last slot: one product, then a move."""
-    _, inputs, outputs = weight.shape
-    matrix = weight.transpose(0, 1).reshape(inputs, 8 * outputs)
-    children = (features @ matrix).view(8 * len(features), outputs)
-    result: Tensor = kernels("rows", children).take(children, slots)
+    result: Tensor = kernels("gather_gemm", features).spread(features, weight, slots)
     return result
 
 

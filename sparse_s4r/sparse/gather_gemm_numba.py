@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparse_s4r.sparse.micro_kernels import add_weight_gradient, sum_rows
-from sparse_s4r.structures.parallel import run_parts
+from sparse_s4r.sparse.micro_kernels import add_weight_gradient, spread_rows, sum_rows
+from sparse_s4r.structures.parallel import run_parts, run_ranges
 
 # Numbers of 32 bits per vector register, and registers. Other machines than these have at least 16 registers of 128
 # bits, into which the compiler splits longer vectors.
@@ -24,6 +24,7 @@ _LANES, _REGISTERS = (16, 32) if _WIDE else (8, 16)
 # Rows of a part of a product, a multiple of every tile's: many more parts than threads, so that threads end together,
 # but no more than that, as each costs a call.
 _LEAST_ROWS, _MOST_ROWS = 24 * 8, 24 * 128
+_SPREAD_ROWS = 1 << 12
 # Rows of a part of a weight gradient, each with a sum of its own: the sums, read and written once more, are then a
 # thousandth of the work. Their number depends on shapes alone, so that the order of the sum does too.
 _GRADIENT_ROWS = 1 << 11
@@ -78,6 +79,20 @@ def gather_gemm(features: Tensor, weight: Tensor, table: Tensor) -> Tensor:
         sum_rows(result_, features_, packed, table_, zeros, start, stop, *tile.constants(), features_.dtype.type(0))
 
     run_parts(work, -(-count // step))
+    return result
+
+
+def spread(features: Tensor, weight: Tensor, slots: Tensor) -> Tensor:
+    """See ``gather_gemm_torch.spread``: only the children that are asked for."""
+    result = features.new_empty(len(slots), weight.shape[2])
+    if not result.numel():
+        return result
+    vectors, lanes = _vectors(weight.shape[2], features.element_size())
+    result_, features_, slots_ = _arrays(result, features, slots)
+    zeros = np.zeros(features.shape[1], features_.dtype)
+    operands = result_, features_, _packed(weight, vectors * lanes), slots_, zeros
+    constants = (0,) * vectors, (0,) * lanes, features_.dtype.type(0)
+    run_ranges(lambda start, stop: spread_rows(*operands, start, stop, *constants), len(slots), _SPREAD_ROWS)
     return result
 
 

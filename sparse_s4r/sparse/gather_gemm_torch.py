@@ -58,6 +58,24 @@ def weight_gradient(features: Tensor, gradient: Tensor, table: Tensor) -> Tensor
     return total.view(taps, inputs, outputs)
 
 
+def spread(features: Tensor, weight: Tensor, slots: Tensor) -> Tensor:
+    """``features[slots[i] // 8] @ weight[slots[i] % 8]`` for every row i. Not differentiable.
+
+    Args:
+        features: (N, C_in).
+        weight: (8, C_in, C_out) of the same type.
+        slots: (M,) int64 up to 8 N, which stands for an absent cell and gives zeros.
+
+    Returns:
+        (M, C_out).
+    """
+    _, inputs, outputs = weight.shape
+    # All eight children of every row by one product, then those that are asked for.
+    matrix = weight.transpose(0, 1).reshape(inputs, 8 * outputs)
+    children = (features @ matrix).view(8 * len(features), outputs)
+    return padded(children).index_select(0, slots)
+
+
 def padded(features: Tensor) -> Tensor:
     """Features with one more row, of zeros."""
     result = features.new_empty(len(features) + 1, features.shape[1])

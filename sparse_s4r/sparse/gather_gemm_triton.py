@@ -13,9 +13,12 @@ import torch
 import triton
 from torch import Tensor
 
+from sparse_s4r.sparse.gather_gemm_torch import spread
 from sparse_s4r.sparse.gemm_kernels_triton import gather_gemm_kernel, packed_gemm_kernel, weight_gradient_kernel
 from sparse_s4r.sparse.kernel_map_triton import on_device_of, tiles_of
 
+# Eight children by one product: torch's own is as good.
+__all__ = ["gather_gemm", "spread", "supports", "weight_gradient"]
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # Oldest NVIDIA architecture: before it there is no asynchronous copy, and Triton's products in half types spill.
 _OLDEST = (8, 0)

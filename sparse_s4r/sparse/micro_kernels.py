@@ -1,8 +1,8 @@
 """The innermost loops of the CPU's convolution, written as vector instructions.
 
 Numba's own loops leave sums in memory; these keep a tile of them in vector registers, as matrix products do, while the
-rows of the left factor are read where they lie. That is why nothing is gathered. Source of the idea: M. Dukhan, The
-Indirect Convolution Algorithm, arXiv 1907.02129.
+rows of the left factor are read where they lie. Source of the idea: M. Dukhan, The Indirect Convolution Algorithm,
+arXiv 1907.02129.
 
 Sizes that must be constants of the machine code are given as tuples, of which only the length counts: the length is
 part of a tuple's type, and numba compiles once per combination of types. Addresses are integers, sizes count elements.
@@ -221,10 +221,7 @@ def sum_rows(
         zeros: (inputs,) zeros.
         start: First row.
         stop: Behind the last row; at least a tile after ``start``.
-        rows: See ``sum_tile``, as the following.
-        vectors: Vectors per row of a tile.
-        lanes: Numbers per vector.
-        zero: A number of the features' type.
+        rows, vectors, lanes, zero: See ``sum_tile``.
     """
     size, outputs, inputs, taps = result.itemsize, result.shape[1], features.shape[1], table.shape[1]
     width = weight.shape[3]
@@ -245,6 +242,47 @@ def sum_rows(
                 features.shape[0],
                 min(len(lanes), outputs - column - width + len(lanes)),
                 rows,
+                vectors,
+                lanes,
+                zero,
+            )
+
+
+@compiled
+def spread_rows(
+    result: Any,
+    features: Any,
+    weight: Any,
+    slots: Any,
+    zeros: Any,
+    start: int,
+    stop: int,
+    vectors: Any,
+    lanes: Any,
+    zero: Any,
+) -> None:
+    """Rows [start, stop) of ``result[i, n] = sum over c of features[slots[i] // 8, c] * weight[slots[i] % 8, c, n]``.
+
+    Arguments as of ``sum_rows``, with 8 taps and ``slots`` (M,) int64; rows of absent coarse cells become zeros.
+    """
+    size, outputs, inputs, width = result.itemsize, result.shape[1], features.shape[1], weight.shape[3]
+    coarse = np.empty(1, np.int32)
+    for row in range(start, stop):
+        coarse[0] = slots[row] >> 3
+        for block in range(weight.shape[0]):
+            column = block * width
+            sum_tile(
+                result.ctypes.data + (row * outputs + column) * size,
+                outputs,
+                features.ctypes.data,
+                inputs,
+                zeros.ctypes.data,
+                weight.ctypes.data + (8 * block + (slots[row] & 7)) * inputs * width * size,
+                coarse.ctypes.data,
+                1,
+                features.shape[0],
+                min(len(lanes), outputs - column - width + len(lanes)),
+                (0,),
                 vectors,
                 lanes,
                 zero,
@@ -278,9 +316,7 @@ def add_weight_gradient(
         channels: Tuple as long as a tile has channels.
         first_channel: Channels [first_channel, last_channel), whole tiles of them, are worked on.
         last_channel: See there.
-        vectors: See ``add_outer_products``, as the following.
-        lanes: Numbers per vector.
-        zero: A number of the features' type.
+        vectors, lanes, zero: See ``add_outer_products``.
     """
     size, inputs, outputs = result.itemsize, result.shape[1], result.shape[2]
     width = len(vectors) * len(lanes)

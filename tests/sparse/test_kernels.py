@@ -109,12 +109,27 @@ def test_products_of_any_number_of_rows(rows: int) -> None:
     torch.testing.assert_close(by_weight, expected, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 8), (16, 24), (17, 40), (64, 96)])
+def test_coarse_rows_spread_to_children(inputs: int, outputs: int, dtype: torch.dtype, tolerance: Tolerances) -> None:
+    features, weight = torch.randn(50, inputs, dtype=dtype), torch.randn(8, inputs, outputs, dtype=dtype) / inputs**0.5
+    # 400 stands for the child of an absent cell.
+    slots = torch.cat([torch.randperm(400)[:123], torch.tensor([400, 400])])
+    expected = torch.zeros(125, outputs, dtype=DOUBLE)
+    for i, slot in enumerate(slots[:123].tolist()):
+        expected[i] = features[slot // 8].double() @ weight[slot % 8].double()
+    for module in (gather_gemm_numba, gather_gemm_torch):
+        result = module.spread(features, weight, slots)
+        torch.testing.assert_close(result, expected.to(dtype), **vars(tolerance("forward", dtype)))
+
+
 def test_products_without_rows_or_channels_to_gather() -> None:
     table = torch.zeros(20, 27, dtype=torch.int32)
     assert not gather_gemm_numba.gather_gemm(torch.zeros(0, 3), torch.ones(27, 3, 4), table).any()
     assert not gather_gemm_numba.weight_gradient(torch.zeros(0, 3), torch.ones(20, 4), table).any()
     assert gather_gemm_numba.gather_gemm(torch.zeros(5, 0), torch.ones(27, 0, 4), table).tolist() == [[0.0] * 4] * 20
     assert gather_gemm_numba.gather_gemm(torch.zeros(5, 3), torch.ones(27, 3, 0), table).shape == (20, 0)
+    assert not gather_gemm_numba.spread(torch.zeros(0, 3), torch.ones(8, 3, 4), torch.zeros(6, dtype=torch.int64)).any()
 
 
 def test_rows_beside_the_result_stay_as_they_were() -> None:
