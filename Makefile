@@ -14,9 +14,8 @@ endif
 TORCH_INDEX ?=
 VENV := .venv/bin
 export PYTHONUNBUFFERED := 1
-# As the command sets them: see sparse_s4r/cli/environment.py.
+# As the command sets it: see sparse_s4r/cli/environment.py.
 export GOMP_SPINCOUNT := 1000
-export THP_MEM_ALLOC_ENABLE := 1
 
 .PHONY: help install demo test minkowski clean
 

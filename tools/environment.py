@@ -22,7 +22,7 @@ _REMEDIES = """\
 Set-up stopped: pip could not install {what}; its message is above.
   no network, or a proxy     set PIP_INDEX_URL or HTTPS_PROXY, then run the same command again
   no matching version        this Python is {python}; packages are pinned for 3.10 to 3.12: make PYTHON=python3.11 ...
-  no space left              a CPU set-up takes about 2.5 GB
+  no space left              a CPU set-up takes about 3 GB
 Nothing is lost: the next call goes on from here. To start afresh: make clean"""
 
 

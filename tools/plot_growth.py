@@ -9,6 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tools.compare_cost import CostRow, Fit
 
@@ -30,6 +31,11 @@ def plot_growth(rows: Sequence[CostRow], fits: Sequence[Fit], file: Path) -> Non
                 values = [getattr(row, quantity) / unit for row in mine]
                 axis.plot([getattr(row, size) for row in mine], values, "o-", label=label)
             axis.set(xlabel=size_title, ylabel=value_title, xscale="log", yscale="log")
+            # Ticks at 1, 2 and 5 times powers of ten, written out: those between would run into each other.
+            for along in (axis.xaxis, axis.yaxis):
+                along.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                along.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+                along.set_minor_formatter(NullFormatter())
             axis.grid(True, which="both", alpha=0.3)
             axis.legend()
     figure.savefig(file, dpi=120)

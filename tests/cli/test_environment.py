@@ -13,12 +13,11 @@ from sparse_s4r.cli.environment import SETTINGS, prepare_environment
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    # Set first, so that it is put back to what it was.
-    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
-    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
     prepare_environment()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
-    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    prepare_environment()
+    assert os.environ["GOMP_SPINCOUNT"] == SETTINGS["GOMP_SPINCOUNT"]
 
 
 def test_the_makefile_exports_the_same() -> None:
