@@ -165,8 +165,9 @@ def test_a_call_that_frees_as_much_still_shows_its_peak() -> None:
     def run(count: int) -> float:
         return float(torch.ones(count).sum() + torch.ones(count).sum())
 
-    found = measure(Call(lambda: 8 * MIB, run, 0), 1, CPU)
-    assert 31 * MIB <= found.peak_bytes < 40 * MIB
+    # 128 MiB each: beyond 32 MiB the allocator always gives memory back at once, whatever ran before in this process.
+    found = measure(Call(lambda: 32 * MIB, run, 0), 1, CPU)
+    assert 127 * MIB <= found.peak_bytes < 140 * MIB
 
 
 def test_what_does_not_fit_is_left_out_with_its_size(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
