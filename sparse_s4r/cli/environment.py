@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 # Each is left alone where the user has set it. Not among them: torch's THP_MEM_ALLOC_ENABLE (pages of 2 MiB). It halves
-# the time of single operations on fresh memory, yet a whole training step took 13 % longer (an office of a million
-# voxels), as memory that is aligned for it is never used again but returned.
+# the time of single operations on fresh memory, yet a whole training step took an eighth longer (an office of a million
+# voxels), as memory that is aligned for it is given back to the system instead of used again.
 SETTINGS = {
     # Threads that spin while they wait make a busy machine ten times slower.
     "GOMP_SPINCOUNT": "1000",

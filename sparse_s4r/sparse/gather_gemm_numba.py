@@ -17,10 +17,19 @@ from torch import Tensor
 from sparse_s4r.sparse.micro_kernels import add_weight_gradient, spread_rows, sum_rows
 from sparse_s4r.structures.parallel import run_parts, run_ranges
 
+
+def _has_wide_registers() -> bool:
+    """Whether there are 32 registers of 512 bits."""
+    try:
+        return bool(llvm.get_host_cpu_features().get("avx512vl", False))
+    except RuntimeError:
+        # LLVM cannot tell on every processor.
+        return False
+
+
 # Numbers of 32 bits per vector register, and registers. Other machines than these have at least 16 registers of 128
 # bits, into which the compiler splits longer vectors.
-_WIDE = bool(llvm.get_host_cpu_features().get("avx512vl", False))
-_LANES, _REGISTERS = (16, 32) if _WIDE else (8, 16)
+_LANES, _REGISTERS = (16, 32) if _has_wide_registers() else (8, 16)
 # Rows of a part of a product, a multiple of every tile's: many more parts than threads, so that threads end together,
 # but no more than that, as each costs a call.
 _LEAST_ROWS, _MOST_ROWS = 24 * 8, 24 * 128

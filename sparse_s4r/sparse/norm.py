@@ -25,7 +25,7 @@ def batch_norm(module: nn.BatchNorm1d, features: Tensor) -> Tensor:
 
 
 def batch_norm_relu(module: nn.BatchNorm1d, features: Tensor) -> Tensor:
-    """``relu(batch_norm(module, features))``: on the CPU in one, which takes half the time."""
+    """``relu(batch_norm(module, features))``: on the CPU in one, which takes a fifth to a third less time."""
     if not _is_fused(module, features):
         return F.relu(batch_norm(module, features))
     if module.training:

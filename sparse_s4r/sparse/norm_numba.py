@@ -1,4 +1,7 @@
-"""Batch normalisation followed by ReLU on the CPU in compiled loops, which touch each value as seldom as can be."""
+"""Batch normalisation followed by ReLU on the CPU in compiled loops, which touch each value as seldom as can be.
+
+For features (N, C) float32 or float64 on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,6 @@ from sparse_s4r.structures.parallel import run_parts
 _PART_VALUES = 1 << 16
 _U = np.uintp
 Doubles = NDArray[np.float64]
-
-
-def supports(features: Tensor) -> bool:
-    """Whether these kernels serve the tensor's device and type."""
-    return features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
 
 
 def moments(features: Tensor) -> tuple[Doubles, Doubles]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import multiprocessing
 import subprocess
 import sys
 import threading
@@ -36,6 +35,7 @@ from sparse_s4r.sparse.factory import make_voxels
 from sparse_s4r.sparse.kernel_map import neighbours
 from sparse_s4r.sparse.sites import Sites, storage_order
 from tests.conftest import Tolerance
+from tests.forked import in_fork, needs_fork
 from tests.sparse.scenes import scattered_cells, shell_cells
 
 Tolerances = Callable[[str, torch.dtype], Tolerance]
@@ -70,6 +70,10 @@ def _oracle(features: Tensor, weight: Tensor, table: Tensor) -> np.ndarray:
 def test_products_of_any_number_of_channels(
     inputs: int, outputs: int, dtype: torch.dtype, tolerance: Tolerances
 ) -> None:
+    _assert_products(inputs, outputs, dtype, tolerance)
+
+
+def _assert_products(inputs: int, outputs: int, dtype: torch.dtype, tolerance: Tolerances) -> None:
     features, weight = torch.randn(90, inputs, dtype=dtype), torch.randn(27, inputs, outputs, dtype=dtype)
     weight /= (27 * inputs) ** 0.5
     table = _table(130, 27, 90)
@@ -90,7 +94,7 @@ def test_products_on_machines_with_few_registers(
     # The tiles that such a machine gets; what this one makes of them computes the same.
     monkeypatch.setattr(gather_gemm_numba, "_LANES", 8)
     monkeypatch.setattr(gather_gemm_numba, "_REGISTERS", 16)
-    test_products_of_any_number_of_channels(inputs, outputs, torch.float32, tolerance)
+    _assert_products(inputs, outputs, torch.float32, tolerance)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 12, 13, 25, 191, 192, 193, 200, 2047, 2048, 2049, 4096, 4097])
@@ -297,23 +301,17 @@ def _convolved() -> Tensor:
     return make_voxels("builtin", cells, features).conv(torch.linspace(-1, 1, 27 * 16).view(27, 4, 4)).features
 
 
-def _send_convolved(results: multiprocessing.SimpleQueue[float]) -> None:
+def _norm_of_convolved() -> float:
     # As in DataLoader's workers: torch's own threads do not survive a fork.
     torch.set_num_threads(1)
-    results.put(float(_convolved().double().square().sum()))
+    return float(_convolved().double().square().sum())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@needs_fork
 def test_forked_processes_work_like_their_parent() -> None:
     # An OpenMP pool of numba's, as its parallel loops use, would hang or end the child.
     expected = float(_convolved().double().square().sum())
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    worker = context.Process(target=_send_convolved, args=(results,), daemon=True)
-    worker.start()
-    worker.join(60)
-    assert worker.exitcode == 0
-    assert results.get() == expected
+    assert in_fork(_norm_of_convolved) == expected
 
 
 def test_threads_work_side_by_side() -> None:

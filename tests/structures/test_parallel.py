@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
 import threading
 
 import pytest
 import torch
 
 from sparse_s4r.structures.parallel import run_parts, run_ranges
+from tests.forked import in_fork, needs_fork
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -64,19 +63,13 @@ def test_the_first_error_is_passed_on_and_the_next_work_goes_well() -> None:
     assert sorted(done) == list(range(8))
 
 
-def _send_parts(results: multiprocessing.SimpleQueue[list[int]]) -> None:
+def _parts_done() -> list[int]:
     done: list[int] = []
     run_parts(done.append, 20)
-    results.put(sorted(done))
+    return sorted(done)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@needs_fork
 def test_a_forked_process_makes_threads_of_its_own() -> None:
-    run_parts(lambda part: None, 20)
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    worker = context.Process(target=_send_parts, args=(results,), daemon=True)
-    worker.start()
-    worker.join(30)
-    assert worker.exitcode == 0
-    assert results.get() == list(range(20))
+    assert _parts_done() == list(range(20))
+    assert in_fork(_parts_done) == list(range(20))
