@@ -18,5 +18,8 @@ def in_fork(function: Callable[[], Any]) -> Any:
     worker = context.Process(target=lambda: results.put(function()), daemon=True)
     worker.start()
     worker.join(60)
-    assert worker.exitcode == 0, "expected the forked process to end; it hung or died"
+    if worker.is_alive():
+        worker.kill()
+        worker.join()
+    assert worker.exitcode == 0, "expected the forked process to end well; it hung or died"
     return results.get()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import weakref
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor
 from sparse_s4r.sparse.factory import make_voxels
 from sparse_s4r.sparse.minkowski import MinkowskiVoxels
 from sparse_s4r.sparse.minkowski_maps import load_engine
+from tests.forked import in_fork, needs_fork
 from tests.oracles import sparse_conv as oracle
 from tests.sparse.scenes import assert_field, field_of, needs_minkowski, scattered_cells
 
@@ -163,29 +162,15 @@ def test_the_number_of_threads_stays_as_torch_was_told() -> None:
         torch.set_num_threads(threads)
 
 
-def _convolve_in_child(cells: Tensor, features: Tensor, weight: Tensor, results: Any) -> None:
-    # Nothing but the engine: with more than one thread, some of torch's own steps hang in a forked process.
-    results.put(float(make_voxels("minkowski", cells, features).conv(weight).features[0, 0]))
-
-
+@needs_fork
 def test_a_forked_process_does_not_hang() -> None:
     # Here threads are started, for which OpenMP in the child would wait.
     voxels, weight = _voxels(2000), _weight(27)
     expected = float(voxels.conv(weight).features[0, 0])
-    context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    child = context.Process(
-        target=_convolve_in_child, args=(voxels.coordinates, voxels.features, weight, results), daemon=True
-    )
-    child.start()
-    child.join(timeout=60)
-    hung = child.is_alive()
-    if hung:
-        child.kill()
-        child.join()
-    assert not hung
-    assert child.exitcode == 0
-    assert results.get() == pytest.approx(expected, rel=1e-9)
+    cells, features = voxels.coordinates, voxels.features
+    # Nothing but the engine: with more than one thread, some of torch's own steps hang in a forked process.
+    result = in_fork(lambda: float(make_voxels("minkowski", cells, features).conv(weight).features[0, 0]))
+    assert result == pytest.approx(expected, rel=1e-9)
 
 
 def test_importing_it_sets_no_variable() -> None:
