@@ -66,7 +66,10 @@ def with_classes(config: Config, class_names: Sequence[str] | None) -> Config:
 
 def build_raycaster(config: Config) -> Raycaster:
     """The raycaster of ``config.render``."""
-    return Raycaster(config.render.near, config.render.far, config.render.step_voxels)
+    render = config.render
+    return Raycaster(
+        render.near, render.far, render.mode, render.min_corners, render.min_cosine, render.attributes_move_surface
+    )
 
 
 def build_loss(config: Config) -> SceneLoss:

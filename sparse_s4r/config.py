@@ -68,14 +68,20 @@ class ModelConfig(Section):
 
 
 class RenderConfig(Section):
-    """The raycaster in training; pictures and figures are rendered from 0.1 to 10 m in steps of half a voxel."""
+    """The raycaster in training; pictures and figures are rendered from 0.1 to 10 m in the exact mode."""
 
     near: Annotated[float, Field(gt=0)] = 0.1
     """Start of the search, metres of z-depth."""
     far: Annotated[float, Field(gt=0)] = 10.0
     """End of the search, metres of z-depth."""
-    step_voxels: Annotated[float, Field(gt=0, le=2)] = 0.9
-    """March step along the ray, voxels; SPSG uses 0.3 of the truncation, the same."""
+    mode: Literal["exact", "spsg"] = "exact"
+    """The true derivatives; or SPSG's nearest voxel and mean gradient, to compare with."""
+    min_corners: Annotated[int, Field(ge=5, le=8)] = 7
+    """Corners of a cell that must be present for it to hold surface; 8 is SPSG's rule."""
+    min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Smallest slope along a ray that the depth gradient divides by: grazing rays count at most 1 / min_cosine."""
+    attributes_move_surface: bool = False
+    """Let colour, semantics and normals move the surface too."""
 
     @model_validator(mode="after")
     def _ordered(self) -> RenderConfig:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sparse_s4r.render.corners import CORNERS
 from sparse_s4r.structures import BLOCK
 
 BLOCK_BITS = 3
@@ -16,8 +17,6 @@ REGION_BLOCKS = 1 << (3 * REGION_BITS)
 REGION = BLOCK << REGION_BITS
 # 2**24 regions of 2.56 m (at 2 cm) are a cube of 650 m: 64 MB of table. More than that is a stray coordinate.
 MAX_REGIONS = 1 << 24
-# The eight corners of a cell in the order of their bits, x slowest.
-CORNERS = tuple((x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1))
 
 
 @dataclass(frozen=True)
@@ -47,28 +46,44 @@ class BlockIndex:
     rows: Tensor
     slots: Tensor
 
-    def find_blocks(self, block: Tensor) -> Tensor:
-        """Numbers (P,) int64 of the occupied blocks at ``block`` (P, 3), or -1 - n as in ``blocks``."""
+    def find_blocks(self, block: Tensor, table: Tensor | None = None) -> Tensor:
+        """Numbers (P,) int64 of the occupied blocks at ``block`` (P, 3), or -1 - n as in ``blocks``.
+
+        Args:
+            block: Local voxel coordinates divided by ``BLOCK``, floored.
+            table: To look them up in instead of ``blocks``.
+        """
+        table = self.blocks if table is None else table
         shape = torch.tensor(self.shape, device=block.device)
         region = block >> REGION_BITS
         inside = ((region >= 0) & (region < shape)).all(dim=1)
         region = region.clamp(min=0).minimum(shape - 1)
         number = torch.where(inside, self.regions[_flatten(region, self.shape)].long(), -1)
-        within = _flatten_bits(block & ((1 << REGION_BITS) - 1), REGION_BITS)
-        found = self.blocks[number.clamp(min=0) * REGION_BLOCKS + within].long()
+        x, y, z = (block & ((1 << REGION_BITS) - 1)).unbind(-1)
+        within = _join(x, y, z, REGION_BITS)
+        found = table[number.clamp(min=0) * REGION_BLOCKS + within].long()
         return torch.where(number >= 0, found, -1 - REGION_BITS)
 
-    def corner_slots(self, block: Tensor, voxel: Tensor) -> Tensor:
-        """Places (P, 8) int64 in ``rows`` of the corners of the cells that start at ``voxel`` (P, 3).
+    def corner_slot(self, block: Tensor, inner: Tensor, corner: tuple[int, int, int]) -> Tensor:
+        """Places in ``rows`` of one corner of cells.
 
         Args:
-            block: (P,) int64 number of the occupied block of ``voxel``.
-            voxel: (P, 3) int64 local coordinates.
+            block: int64 numbers of the occupied blocks that the cells start in.
+            inner: int64 places 0..511 of the cells in their blocks; broadcast with ``block``.
+            corner: Offset from the cell's voxel, of ``CORNERS``.
         """
-        offsets = torch.tensor(CORNERS, device=voxel.device)
-        corner = (voxel & (BLOCK - 1)).unsqueeze(1) + offsets
-        neighbor = self.neighbors[block.unsqueeze(1), _flatten_bits(corner >> BLOCK_BITS, 1)].long()
-        return neighbor * BLOCK_VOXELS + _flatten_bits(corner & (BLOCK - 1), BLOCK_BITS)
+        mask = BLOCK - 1
+        x = (inner >> (2 * BLOCK_BITS)) + corner[0]
+        y = (inner >> BLOCK_BITS & mask) + corner[1]
+        z = (inner & mask) + corner[2]
+        side = _join(x >> BLOCK_BITS, y >> BLOCK_BITS, z >> BLOCK_BITS, 1)
+        neighbor = self.neighbors[block, side].long()
+        return neighbor * BLOCK_VOXELS + _join(x & mask, y & mask, z & mask, BLOCK_BITS)
+
+    def corner_slots(self, slot: Tensor) -> Tensor:
+        """Places (P, 8) int64 in ``rows`` of the corners of the cells at the places ``slot`` (P,)."""
+        block, inner = slot // BLOCK_VOXELS, slot % BLOCK_VOXELS
+        return torch.stack([self.corner_slot(block, inner, corner) for corner in CORNERS], dim=1)
 
 
 def index_blocks(coordinates: Tensor) -> BlockIndex:
@@ -102,13 +117,13 @@ def index_blocks(coordinates: Tensor) -> BlockIndex:
             f"coordinates: expected unique voxels, got {len(coordinates) - stored} repeated of {len(coordinates)}; "
             "remove repeats with torch.unique(dim=0)"
         )
-    blocks = _mark_empty_cubes(blocks)
+    blocks = mark_empty_cubes(blocks)
     bare = BlockIndex(lower, shape, size, regions, blocks, torch.empty(0, 8, dtype=torch.int32), rows, slots)
     return replace(bare, neighbors=_neighbors(bare, block_count))
 
 
-def _mark_empty_cubes(blocks: Tensor) -> Tensor:
-    """Replace the -1 of empty blocks by -1 - n, as ``BlockIndex.blocks`` says."""
+def mark_empty_cubes(blocks: Tensor) -> Tensor:
+    """The table ``blocks`` with -1 - n, as ``BlockIndex.blocks`` says, in the place of negative numbers."""
     edge = 1 << REGION_BITS
     marked = blocks.view(-1, edge, edge, edge)
     empty = marked < 0
@@ -155,10 +170,6 @@ def _number(ids: Tensor, count: int) -> tuple[Tensor, int]:
 
 def _flatten(index: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return (index[..., 0] * shape[1] + index[..., 1]) * shape[2] + index[..., 2]
-
-
-def _flatten_bits(index: Tensor, bits: int) -> Tensor:
-    return _join(index[..., 0], index[..., 1], index[..., 2], bits)
 
 
 def _join(x: Tensor, y: Tensor, z: Tensor, bits: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The one differentiable step: what a ray sees at its hit, from the eight voxels around it."""
+"""The one differentiable step, in torch operations: what a ray sees at its hit, from the voxels around it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,55 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from sparse_s4r.render.blocks import BLOCK_BITS, CORNERS, BlockIndex
+from sparse_s4r.render.blocks import BlockIndex
+from sparse_s4r.render.corners import (
+    ALL_PRESENT,
+    attribute_fills,
+    corner_slopes,
+    corner_weights,
+    distance_fills,
+    present_mask,
+)
+from sparse_s4r.render.interpolate import CornerMap, gather_corners, interpolate_corners
+from sparse_s4r.render.rays import Rays
+from sparse_s4r.render.search import Found
+from sparse_s4r.structures import ScenePrediction
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What R rays see; 0 where a ray hits nothing, ``voxel`` -1.
+
+    Attributes:
+        depth: (R,) metres of z-depth.
+        normal: (R, 3) unit vectors in the world.
+        color: (R, 3), or None.
+        semantic_logits: (R, K), or None.
+        voxel: (R,) int64 row of the voxel with the largest weight.
+    """
+
+    depth: Tensor
+    normal: Tensor
+    color: Tensor | None
+    semantic_logits: Tensor | None
+    voxel: Tensor
+
+
+@dataclass(frozen=True)
+class GradientRules:
+    """How gradients are taken.
+
+    Attributes:
+        min_cosine: Slopes along the ray flatter than this, in metres per metre, count as this in the gradient of
+            depth: a grazing ray has one at most 1 / min_cosine times that of a frontal one, and never the wrong sign.
+        attributes_move_surface: Whether the gradients of colour, logits and normal also flow through the position
+            of the hit into the distances.
+    """
+
+    min_cosine: float
+    attributes_move_surface: bool
 
 
 @dataclass(frozen=True)
@@ -15,81 +62,106 @@ class Hits:
     """Rays at their hits.
 
     Attributes:
-        ray: (P,) int64 pixel, row by row.
-        depth: (P,) metres of z-depth, from the search.
-        direction: (P, 3) voxels per metre of z-depth.
-        rows: (P, 8) int64 voxel rows of the corners.
-        along: (P, 3) position within the cell, each in [0, 1).
+        ray: (P,) int64.
+        depth: (P,) float64 metres of z-depth.
+        direction: (P, 3) float64 voxels per metre of z-depth.
+        along: (P, 3) float64 position within the cell, each in [0, 1].
+        corners: The voxels at the corners.
+        mask: (P,) int64, bit c set where corner c is there.
     """
 
     ray: Tensor
     depth: Tensor
     direction: Tensor
-    rows: Tensor
     along: Tensor
+    corners: CornerMap
+    mask: Tensor
 
 
 @torch.no_grad()
-def locate_hits(index: BlockIndex, origin: Tensor, direction: Tensor, depth: Tensor) -> Hits:
-    """The hits among R rays.
+def locate_hits(index: BlockIndex, rays: Rays, found: Found) -> Hits:
+    """The hits among R rays, with the voxels around them."""
+    ray = (found.slot >= 0).nonzero().squeeze(1)
+    rows = index.rows[index.corner_slots(found.slot[ray])].long()
+    corners = CornerMap(rows, found.slot[ray])
+    return Hits(ray, found.depth[ray], rays.expand(ray)[1], found.along[ray], corners, present_mask(rows >= 0))
+
+
+def evaluate(prediction: ScenePrediction, index: BlockIndex, rays: Rays, found: Found, rules: GradientRules) -> Seen:
+    """What the rays see; differentiable in the tensors of ``prediction`` as ``Raycaster`` says.
 
     Args:
-        index: Which voxels there are.
-        origin: (3,) local voxels.
-        direction: (R, 3) voxels per metre.
-        depth: (R,) metres, NaN for a miss.
+        prediction: The field, with its N voxels in the order of ``index``.
+        index: Its blocks.
+        rays: R rays.
+        found: Where they hit.
+        rules: How gradients are taken.
     """
-    ray = (~torch.isnan(depth)).nonzero().squeeze(1)
-    position = origin + depth[ray].unsqueeze(1) * direction[ray]
-    low = torch.floor(position)
-    block = index.find_blocks(low.long() >> BLOCK_BITS)
-    rows = index.rows[index.corner_slots(block.clamp(min=0), low.long())].long()
-    # Rounding may put a hit on the face of its cell into the next one, whose corners need not all be there.
-    keep = (block >= 0) & (rows >= 0).all(dim=1)
-    ray, position, low, rows = ray[keep], position[keep], low[keep], rows[keep]
-    return Hits(ray, depth[ray], direction[ray], rows, position - low)
-
-
-def corner_weights(along: Tensor) -> Tensor:
-    """Trilinear weights (P, 8) of the corners at ``along`` (P, 3); differentiable."""
-    axes = _axis_weights(along)
-    return axes[0] * axes[1] * axes[2]
-
-
-def corner_slopes(along: Tensor) -> Tensor:
-    """Derivatives (P, 8, 3) of ``corner_weights`` with respect to ``along`` (P, 3); differentiable."""
-    x, y, z = _axis_weights(along)
-    sign = torch.tensor(CORNERS, dtype=along.dtype, device=along.device) * 2 - 1
-    return torch.stack([sign[:, 0] * y * z, x * sign[:, 1] * z, x * y * sign[:, 2]], dim=2)
+    hits = locate_hits(index, rays, found)
+    corner = gather_corners(prediction.tsdf.double(), hits.corners)
+    depth = hit_depth(corner, hits, prediction.grid.voxel_size, rules.min_cosine)
+    along = hits.along
+    if rules.attributes_move_surface:
+        along = along + (depth - depth.detach()).unsqueeze(1) * hits.direction
+    normal = normalize(torch.einsum("pc,pca->pa", corner, _filled(corner_slopes(along), hits.mask, distance_fills())))
+    weights = _filled(corner_weights(along), hits.mask, attribute_fills())
+    voxel = torch.full_like(found.slot, -1)
+    heaviest = weights.detach().argmax(dim=1, keepdim=True)
+    voxel[hits.ray] = hits.corners.rows.gather(1, heaviest).squeeze(1)
+    dtype = image_type(prediction.tsdf)
+    return Seen(
+        _image(depth.to(dtype), hits, len(rays)),
+        _image(normal.to(dtype), hits, len(rays)),
+        _attribute(prediction.color, weights, hits, len(rays)),
+        _attribute(prediction.semantic_logits, weights, hits, len(rays)),
+        voxel,
+    )
 
 
 def hit_depth(corner: Tensor, hits: Hits, voxel_size: float, min_cosine: float) -> Tensor:
     """Depth (P,) in metres with its derivative by the implicit function theorem.
 
-    On s(t) = 0 the depth moves by dt/ds_i = -w_i / (grad s . d). One Newton step with the slope held fixed has
-    this derivative, and the value of the search up to its tolerance.
+    On s(t) = 0 the depth moves by dt/ds_i = -w_i / (grad s . d). The value is that of the search.
 
     Args:
         corner: (P, 8) distances at the corners, metres; receives the gradient.
         hits: Where the rays hit.
         voxel_size: Metres.
-        min_cosine: Slopes along the ray flatter than this, in metres per metre, count as this: a grazing ray has
-            a gradient at most 1 / min_cosine times that of a frontal one, and never the wrong sign.
+        min_cosine: See ``GradientRules``.
     """
     with torch.no_grad():
-        slope = torch.einsum("pc,pca,pa->p", corner, corner_slopes(hits.along), hits.direction)
+        slopes = _filled(corner_slopes(hits.along), hits.mask, distance_fills())
+        slope = torch.einsum("pc,pca,pa->p", corner, slopes, hits.direction)
         flattest = -min_cosine * voxel_size * hits.direction.norm(dim=1)
-        slope = torch.minimum(slope, flattest)
-    return hits.depth - (corner * corner_weights(hits.along)).sum(dim=1) / slope
+        weights = _filled(corner_weights(hits.along), hits.mask, distance_fills()) / torch.minimum(
+            slope, flattest
+        ).unsqueeze(1)
+    moved = -(corner * weights).sum(dim=1)
+    return hits.depth + (moved - moved.detach())
 
 
-def hit_normal(corner: Tensor, along: Tensor) -> Tensor:
-    """Unit gradient (P, 3) of the interpolated distances ``corner`` (P, 8) at ``along`` (P, 3); differentiable."""
-    gradient = torch.einsum("pc,pca->pa", corner, corner_slopes(along))
-    return torch.nn.functional.normalize(gradient, dim=1)
+def image_type(values: Tensor) -> torch.dtype:
+    """The type that images of ``values`` have: its own, or float32 if that is shorter."""
+    return values.dtype if values.dtype in (torch.float32, torch.float64) else torch.float32
 
 
-def _axis_weights(along: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    upper = torch.tensor(CORNERS, dtype=torch.bool, device=along.device)
-    x, y, z = (torch.where(upper[:, a], along[:, a : a + 1], 1 - along[:, a : a + 1]) for a in range(3))
-    return x, y, z
+def _filled(weights: Tensor, mask: Tensor, fills: Tensor) -> Tensor:
+    """Weights (P, 8, ...) of filled corners as weights of the present ones; 0 for absent corners."""
+    partial = (mask != ALL_PRESENT).nonzero().squeeze(1)
+    if not len(partial):
+        return weights
+    matrices = fills.to(weights.device)[mask[partial]]
+    mixed = torch.einsum("pi...,pij->pj...", weights[partial], matrices)
+    return weights.index_copy(0, partial, mixed)
+
+
+def _attribute(values: Tensor | None, weights: Tensor, hits: Hits, count: int) -> Tensor | None:
+    if values is None:
+        return None
+    wide = values.to(image_type(values))
+    return _image(interpolate_corners(wide, weights.to(wide.dtype), hits.corners), hits, count)
+
+
+def _image(values: Tensor, hits: Hits, count: int) -> Tensor:
+    """``values`` (P, ...) laid out over all rays, (R, ...)."""
+    return values.new_zeros(count, *values.shape[1:]).index_copy(0, hits.ray, values)

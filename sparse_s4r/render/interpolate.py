@@ -15,12 +15,19 @@ class CornerMap:
     """Which voxels surround which points, in both directions.
 
     Args:
-        rows: (P, 8) int64 voxel rows of the cell around each point, in the order of ``CORNERS``; two cells never
-            share their first corner, nor any other of the same place.
+        rows: (P, 8) int64 voxel rows of the cell around each point, in the order of ``CORNERS``, -1 for an absent
+            corner; two different cells never share a corner of the same place.
+        cell: (P,) int64, the same number for the same cell and for no other.
     """
 
-    def __init__(self, rows: Tensor) -> None:
+    def __init__(self, rows: Tensor, cell: Tensor) -> None:
         self.rows = rows
+        self._cell = cell
+
+    @cached_property
+    def readable(self) -> Tensor:
+        """(P, 8) rows that can be read: row 0, whose weight is 0, in the place of an absent one."""
+        return self.rows.clamp(min=0)
 
     @cached_property
     def by_cell(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,14 +35,14 @@ class CornerMap:
 
         A stable sort: every cell adds up its points in one order, so backward is repeatable bit by bit.
         """
-        first, point = torch.sort(self.rows[:, 0], stable=True)
-        _, count = torch.unique_consecutive(first, return_counts=True)
+        ordered, point = torch.sort(self._cell, stable=True)
+        _, count = torch.unique_consecutive(ordered, return_counts=True)
         start = count.cumsum(0) - count
         return point, start, self.rows[point[start]]
 
 
 def gather_corners(values: Tensor, corners: CornerMap) -> Tensor:
-    """``values`` (N,) at the corners, (P, 8); differentiable once in ``values``, repeatably."""
+    """``values`` (N,) at the corners, (P, 8), 0 at absent ones; differentiable once in ``values``, repeatably."""
     result: Tensor = _Gather.apply(values, corners)  # type: ignore[no-untyped-call]
     return result
 
@@ -45,7 +52,7 @@ def interpolate_corners(values: Tensor, weights: Tensor, corners: CornerMap) -> 
 
     Args:
         values: (N, C) per voxel.
-        weights: (P, 8) per corner.
+        weights: (P, 8) per corner; 0 for an absent one.
         corners: The corners of P points.
 
     Returns:
@@ -59,19 +66,17 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, corners: CornerMap) -> Tensor:
         ctx.corners, ctx.count = corners, len(values)
-        return values[corners.rows]
+        return torch.where(corners.rows >= 0, values[corners.readable], 0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        point, start, rows = ctx.corners.by_cell
-        total = grad.new_zeros(ctx.count)
-        if len(rows):
-            parts = embedding_bag(point, grad, start, mode="sum")
-            for corner in range(rows.shape[1]):
-                # No row twice among one corner of all cells, so this adds without a race.
-                total[rows[:, corner]] += parts[:, corner]
-        return total, None
+        total = grad.new_zeros(ctx.count + 1, 1)
+        if len(grad):
+            point, start, rows = ctx.corners.by_cell
+            for corner, column in enumerate(grad.unbind(1)):
+                _add(total, rows[:, corner], embedding_bag(point, column.unsqueeze(1), start, mode="sum"))
+        return total[: ctx.count, 0], None
 
 
 class _Interpolate(torch.autograd.Function):
@@ -81,26 +86,36 @@ class _Interpolate(torch.autograd.Function):
         ctx.save_for_backward(values, weights)
         if not len(corners.rows):
             return values.new_zeros(0, values.shape[1])
-        return embedding_bag(corners.rows, values, per_sample_weights=weights, mode="sum")
+        return embedding_bag(corners.readable, values, per_sample_weights=weights, mode="sum")
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         values, weights = ctx.saved_tensors
-        rows = ctx.corners.rows
+        rows = ctx.corners.readable
         to_values = to_weights = None
         if ctx.needs_input_grad[0]:
-            to_values = _add_to_voxels(grad, weights, ctx.corners, torch.zeros_like(values))
+            total = grad.new_zeros(len(values) + 1, values.shape[1])
+            to_values = _add_weighted(total, grad.contiguous(), weights, ctx.corners)[: len(values)]
         if ctx.needs_input_grad[1]:
             to_weights = torch.stack([(grad * values[rows[:, c]]).sum(1) for c in range(rows.shape[1])], dim=1)
         return to_values, to_weights, None
 
 
-def _add_to_voxels(grad: Tensor, weights: Tensor, corners: CornerMap, total: Tensor) -> Tensor:
-    """Add ``grad`` (P, C) by ``weights`` (P, 8) to the voxels of ``total`` (N, C), cell by cell."""
-    point, start, rows = corners.by_cell
-    ordered = weights[point].T.contiguous()
-    for corner in range(rows.shape[1] if len(rows) else 0):
-        part = embedding_bag(point, grad, start, per_sample_weights=ordered[corner], mode="sum")
-        total[rows[:, corner]] += part
+def _add_weighted(total: Tensor, grad: Tensor, weights: Tensor, corners: CornerMap) -> Tensor:
+    """Add ``grad`` (P, C) by ``weights`` (P, 8) to the voxels of ``total`` (N + 1, C), cell by cell."""
+    if len(grad):
+        point, start, rows = corners.by_cell
+        ordered = weights[point].T.contiguous()
+        for corner, column in enumerate(ordered):
+            part = embedding_bag(point, grad, start, per_sample_weights=column, mode="sum")
+            _add(total, rows[:, corner], part)
     return total
+
+
+def _add(total: Tensor, rows: Tensor, part: Tensor) -> None:
+    """Add ``part`` (U, C) to ``rows`` (U,) of ``total``: no present row twice, so without a race.
+
+    Absent corners, which weigh nothing, share the last row.
+    """
+    total[rows] += part

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,13 +11,16 @@ import torch
 from torch import Tensor
 
 from sparse_s4r.render.blocks import index_blocks
-from sparse_s4r.render.evaluate import Hits, corner_weights, hit_depth, hit_normal, locate_hits
-from sparse_s4r.render.interpolate import CornerMap, gather_corners, interpolate_corners
+from sparse_s4r.render.corners import FEWEST_CORNERS
+from sparse_s4r.render.evaluate import GradientRules, Seen, evaluate, image_type
+from sparse_s4r.render.field import SearchField, make_search_field
 from sparse_s4r.render.rays import Rays, cast_rays
-from sparse_s4r.render.search import SearchField, make_search_field, search
+from sparse_s4r.render.search import search
+from sparse_s4r.render.spsg import with_spsg_gradients
 from sparse_s4r.structures import Camera, RenderedView, ScenePrediction
 
-Search = Literal["auto", "torch", "numba"]
+Backend = Literal["auto", "torch", "numba"]
+Mode = Literal["exact", "spsg"]
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,17 @@ class Raycaster:
     Args:
         near: Smallest z-depth, metres.
         far: Largest z-depth, metres.
-        step_voxels: Distance of samples along a ray, voxels.
+        mode: "exact"; or "spsg" for values and gradients of the nearest voxel, to compare with.
+        min_corners: A cell with fewer of its eight corners present holds no surface; 5 to 8. What an absent corner
+            would have is extrapolated from the present ones.
         min_cosine: Smallest slope of the distance along a ray that the depth gradient divides by.
         attributes_move_surface: Whether the gradients of colour, logits and normal also flow through the position
             of the hit into the distances.
-        search: "torch" on any device; "numba" on the CPU, some ten times faster there; "auto" is numba for a field on
-            the CPU and torch elsewhere, and warns if numba cannot be imported.
+        backend: "torch" on any device; "numba" on the CPU, some twenty times faster there; "auto" is numba for a field
+            on the CPU and torch elsewhere, and warns if numba cannot be imported.
 
     Raises:
-        ValueError: A number out of range or an unknown search.
+        ValueError: A number out of range, an unknown mode or backend.
 
     Source: S4R section 3; depth gradient: own derivation.
     """
@@ -59,22 +64,27 @@ class Raycaster:
         self,
         near: float = 0.1,
         far: float = 10.0,
-        step_voxels: float = 0.5,
+        mode: Mode = "exact",
+        min_corners: int = 7,
         min_cosine: float = 0.1,
         attributes_move_surface: bool = False,
-        search: Search = "auto",
+        backend: Backend = "auto",
     ) -> None:
         if not 0 <= near < far:
             raise ValueError(f"Raycaster: expected 0 <= near < far in metres, got near={near}, far={far}")
-        if not step_voxels > 0:
-            raise ValueError(f"Raycaster.step_voxels: expected voxels > 0, got {step_voxels}")
+        if mode not in get_args(Mode):
+            raise ValueError(f"Raycaster.mode: expected one of {get_args(Mode)}, got {mode!r}")
+        if not FEWEST_CORNERS <= min_corners <= 8:
+            raise ValueError(f"Raycaster.min_corners: expected {FEWEST_CORNERS} to 8 corners, got {min_corners}")
         if not 0 < min_cosine <= 1:
             raise ValueError(f"Raycaster.min_cosine: expected a number in (0, 1], got {min_cosine}")
-        if search not in get_args(Search):
-            raise ValueError(f"Raycaster.search: expected one of {get_args(Search)}, got {search!r}")
-        self.near, self.far, self.step_voxels, self.min_cosine = near, far, step_voxels, min_cosine
-        self.attributes_move_surface = attributes_move_surface
-        self.search = search
+        if backend not in get_args(Backend):
+            raise ValueError(f"Raycaster.backend: expected one of {get_args(Backend)}, got {backend!r}")
+        if mode == "spsg" and attributes_move_surface:
+            raise ValueError('Raycaster.attributes_move_surface: expected False with mode "spsg", got True')
+        self.near, self.far, self.mode, self.min_corners = near, far, mode, min_corners
+        self.rules = GradientRules(min_cosine, attributes_move_surface)
+        self.backend = backend
 
     def __call__(self, prediction: ScenePrediction, camera: Camera) -> RenderedView:
         """Render one camera; for several of one prediction, ``prepare`` once and ``render`` each."""
@@ -92,107 +102,115 @@ class Raycaster:
             bad = int((~torch.isfinite(prediction.tsdf)).sum())
             raise ValueError(f"ScenePrediction.tsdf: expected finite metres, got {bad} NaN or infinite values")
         index = index_blocks(prediction.coordinates)
-        return RenderField(prediction, make_search_field(index, prediction.tsdf, prediction.grid.voxel_size))
+        voxel_size, compiled = prediction.grid.voxel_size, self._compiled(prediction.tsdf.device)
+        return RenderField(
+            prediction, make_search_field(index, prediction.tsdf, voxel_size, self.min_corners, compiled)
+        )
 
     def render(self, field: RenderField, camera: Camera) -> RenderedView:
-        """Render one camera.
+        """Render one camera; see ``render_views``."""
+        return self.render_views(field, [camera])[0]
+
+    def render_views(self, field: RenderField, cameras: Sequence[Camera]) -> tuple[RenderedView, ...]:
+        """Render several cameras at once, of any sizes: one search, and one gradient per voxel for all.
 
         Args:
             field: From ``prepare``.
-            camera: Where to render from; moved to the device of the field.
+            cameras: Where to render from; moved to the device of the field.
 
         Returns:
-            Images of the camera's size; pixels without a hit are 0. Differentiable as the class says; not
-            differentiable in the camera.
+            Images of the cameras' sizes, in their order; pixels without a hit are 0. Differentiable as the class
+            says; not differentiable in the cameras.
         """
         prediction = field.prediction
-        camera = camera.to(prediction.tsdf.device)
+        cameras = [camera.to(prediction.tsdf.device) for camera in cameras]
+        if not cameras:
+            return ()
+        sizes = [camera.width * camera.height for camera in cameras]
         if field.search is None:
-            return _compose(camera, prediction, _no_hits(prediction.tsdf), (None, None, None, None))
-        limits = (self.near, self.far)
-        dtype = field.search.values.dtype
-        rays = cast_rays(camera, prediction.grid, field.search.index, limits, self.step_voxels, dtype)
-        depth = _choose_search(self.search, prediction.tsdf.device)(field.search, rays)
-        hits = locate_hits(field.search.index, rays.origin, rays.direction, depth)
-        return _compose(camera, prediction, hits, self._evaluate(prediction, hits))
+            seen = _nothing(prediction, sum(sizes))
+        else:
+            rays = cast_rays(cameras, prediction.grid, field.search.index.lower, self.near, self.far)
+            seen = self._look(prediction, field.search, rays)
+        parts = zip(*(_split(image, sizes) for image in vars(seen).values()), strict=True)
+        return tuple(_compose(camera, prediction, Seen(*part)) for camera, part in zip(cameras, parts, strict=True))
 
-    def _evaluate(
-        self, prediction: ScenePrediction, hits: Hits
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-        """Depth (P,), normal (P, 3), colour (P, 3) and logits (P, K) at the hits."""
-        corners = CornerMap(hits.rows)
-        corner = gather_corners(prediction.tsdf.to(hits.depth.dtype), corners)
-        depth = hit_depth(corner, hits, prediction.grid.voxel_size, self.min_cosine)
-        along = hits.along
-        if self.attributes_move_surface:
-            along = along + (depth - depth.detach()).unsqueeze(1) * hits.direction
-        normal = hit_normal(corner, along)
-        weights = corner_weights(along)
-        color, logits = (
-            None if values is None else _interpolate(values, weights, corners)
-            for values in (prediction.color, prediction.semantic_logits)
-        )
-        return depth, normal, color, logits
+    def render_scenes(
+        self, fields: Sequence[RenderField], cameras: Sequence[Sequence[Camera]]
+    ) -> tuple[tuple[RenderedView, ...], ...]:
+        """Render several scenes: per field the views of its own cameras.
 
+        Raises:
+            ValueError: Not as many lists of cameras as fields.
+        """
+        if len(fields) != len(cameras):
+            raise ValueError(f"cameras: expected a list for each of {len(fields)} fields, got {len(cameras)} lists")
+        return tuple(self.render_views(field, views) for field, views in zip(fields, cameras, strict=True))
 
-def _choose_search(name: Search, device: torch.device) -> Callable[[SearchField, Rays], Tensor]:
-    if name == "torch" or (name == "auto" and device.type != "cpu"):
-        return search
-    if device.type != "cpu":
-        raise ValueError(
-            f'Raycaster.search: expected a prediction on the CPU for "numba", got one on {device}; '
-            'use "torch" or "auto"'
-        )
-    try:
-        from sparse_s4r.render.search_numba import search_numba
-    except ImportError as error:
-        if name == "numba":
-            raise ImportError('Raycaster.search "numba": numba cannot be imported; pip install numba') from error
-        warnings.warn(
-            "numba cannot be imported, so rays are searched by torch, slowly; pip install numba", stacklevel=3
-        )
-        return search
-    return search_numba
+    def _look(self, prediction: ScenePrediction, field: SearchField, rays: Rays) -> Seen:
+        if self._compiled(prediction.tsdf.device):
+            from sparse_s4r.render.evaluate_numba import evaluate_numba
+            from sparse_s4r.render.search_numba import search_numba
 
+            seen = evaluate_numba(prediction, field, rays, search_numba(field, rays), self.rules)
+        else:
+            seen = evaluate(prediction, field.index, rays, search(field, rays), self.rules)
+        return with_spsg_gradients(prediction, seen) if self.mode == "spsg" else seen
 
-def _interpolate(values: Tensor, weights: Tensor, corners: CornerMap) -> Tensor:
-    """In the type of the values, or in float32 if that is shorter."""
-    wide = values if values.dtype in (torch.float32, torch.float64) else values.float()
-    return interpolate_corners(wide, weights.to(wide.dtype), corners)
+    def _compiled(self, device: torch.device) -> bool:
+        """Whether the compiled loops run."""
+        if self.backend == "torch" or (self.backend == "auto" and device.type != "cpu"):
+            return False
+        if device.type != "cpu":
+            raise ValueError(
+                f'Raycaster.backend: expected a prediction on the CPU for "numba", got one on {device}; '
+                'use "torch" or "auto"'
+            )
+        try:
+            import numba  # noqa: F401
+        except ImportError as error:
+            if self.backend == "numba":
+                raise ImportError('Raycaster.backend "numba": numba cannot be imported; pip install numba') from error
+            warnings.warn("numba cannot be imported, so torch renders, slowly; pip install numba", stacklevel=3)
+            return False
+        return True
 
 
-def _no_hits(like: Tensor) -> Hits:
-    ray = torch.empty(0, dtype=torch.int64, device=like.device)
-    empty = like.new_empty(0, dtype=torch.float64 if like.dtype == torch.float64 else torch.float32)
-    return Hits(ray, empty, empty.view(0, 3), ray.view(0, 8), empty.view(0, 3))
+def _split(image: Tensor | None, sizes: list[int]) -> Sequence[Tensor | None]:
+    if image is None:
+        return [None] * len(sizes)
+    return [image] if len(sizes) == 1 else torch.split(image, sizes)
 
 
-def _compose(
-    camera: Camera,
-    prediction: ScenePrediction,
-    hits: Hits,
-    values: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None],
-) -> RenderedView:
-    """Lay what was seen at the hits out as images."""
-    size = (camera.height, camera.width)
-    depth, normal, color, logits = values
+def _nothing(prediction: ScenePrediction, count: int) -> Seen:
+    """What ``count`` rays see of an empty prediction."""
+    images = [
+        None if values is None else values.new_zeros((count, *values.shape[1:]), dtype=image_type(values))
+        for values in (prediction.tsdf, prediction.color, prediction.semantic_logits)
+    ]
+    depth = images[0]
+    assert depth is not None
+    voxel = torch.full((count,), -1, dtype=torch.int64, device=depth.device)
+    return Seen(depth, depth.new_zeros(count, 3), images[1], images[2], voxel)
 
-    def image(at_hits: Tensor | None, channels: tuple[int, ...]) -> Tensor:
-        flat = hits.depth.new_zeros(size[0] * size[1], *channels)
-        if at_hits is not None:
-            flat = flat.to(at_hits.dtype).index_copy(0, hits.ray, at_hits)
-        return flat.view(*size, *channels)
 
-    voxel = torch.full((size[0] * size[1],), -1, dtype=torch.int64, device=hits.ray.device)
-    if len(hits.ray):
-        nearest = corner_weights(hits.along).argmax(dim=1, keepdim=True)
-        voxel[hits.ray] = hits.rows.gather(1, nearest).squeeze(1)
+def _compose(camera: Camera, prediction: ScenePrediction, seen: Seen) -> RenderedView:
+    """Lay what the rays of one camera see out as images."""
+
+    def image(flat: Tensor) -> Tensor:
+        return flat.view(camera.height, camera.width, *flat.shape[1:])
+
+    hit = seen.voxel >= 0
+    observed = None
+    if prediction.observed is not None:
+        observed = hit if not len(prediction) else hit & prediction.observed[seen.voxel.clamp(min=0)]
     return RenderedView(
         camera,
-        (voxel >= 0).view(size),
-        image(depth, ()),
-        image(normal, (3,)),
-        None if prediction.color is None else image(color, (3,)),
-        None if prediction.semantic_logits is None else image(logits, (prediction.semantic_logits.shape[1],)),
-        voxel.view(size),
+        image(hit),
+        image(seen.depth),
+        image(seen.normal),
+        None if seen.color is None else image(seen.color),
+        None if seen.semantic_logits is None else image(seen.semantic_logits),
+        image(seen.voxel),
+        None if observed is None else image(observed),
     )

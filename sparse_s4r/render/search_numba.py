@@ -1,4 +1,4 @@
-"""The search of ``search.py`` compiled for the CPU: the same samples in the same order, ray by ray.
+"""The search of ``search.py`` compiled for the CPU: the same cells in the same order with the same rounding.
 
 Imported only where it is used. The kernel is serial and releases the interpreter lock; Python threads share the
 rays out. So it needs no OpenMP pool, which neither a forked process nor a second thread could use.
@@ -11,171 +11,181 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sparse_s4r.geometry.compiled import compiled, inlined
 from sparse_s4r.render.blocks import BLOCK_BITS, BLOCK_VOXELS, REGION_BITS, REGION_BLOCKS
+from sparse_s4r.render.cell_numba import search_cell
+from sparse_s4r.render.corners import distance_fills
+from sparse_s4r.render.field import SearchField
 from sparse_s4r.render.rays import Rays
-from sparse_s4r.render.search import EXIT_SLACK, SearchField
+from sparse_s4r.render.search import NO_SLOPE, Found
 from sparse_s4r.structures import BLOCK
-from sparse_s4r.structures.parallel import run_parts
+from sparse_s4r.structures.parallel import run_ranges
 
-# Rays that meet nothing are quick, so the image is cut finer than there are threads.
-PARTS_PER_THREAD = 8
+# Rays that meet nothing are quick, so the images are cut finer than there are threads.
+RAYS_PER_PART = 4096
+_MASK = BLOCK - 1
+
+
+def ray_arrays(rays: Rays) -> tuple[Any, ...]:
+    """The rays as the compiled loops take them."""
+    return tuple(part.numpy() for part in (rays.origins, rays.matrices, rays.widths, rays.starts))
 
 
 @torch.no_grad()
-def search_numba(field: SearchField, rays: Rays) -> Tensor:
-    """First front face along every ray, as ``search`` defines it; on ``torch.get_num_threads()`` threads.
-
-    Args:
-        field: Distances on the CPU.
-        rays: R rays on the CPU.
-
-    Returns:
-        (R,) z-depth in metres, NaN for a miss. Not differentiable.
-    """
-    count = len(rays.spacing)
-    result = np.empty(count, dtype=field.values.numpy().dtype)
-    scalar = result.dtype.type
-    numbers = (scalar(rays.near), scalar(rays.far), scalar(1), scalar(EXIT_SLACK), scalar(field.tolerance))
-    lines = tuple(part.numpy() for part in (rays.origin, rays.direction, rays.spacing, rays.first, rays.last))
+def search_numba(field: SearchField, rays: Rays) -> Found:
+    """What ``search`` finds, on the CPU, on ``torch.get_num_threads()`` threads."""
+    count = len(rays)
+    found = (np.empty(count), np.empty(count, dtype=np.int64), np.empty((count, 3)))
     index = field.index
-    tables = tuple(part.numpy() for part in (index.regions, index.blocks, index.neighbors, field.values))
-    bounds = np.linspace(0, count, torch.get_num_threads() * PARTS_PER_THREAD + 1).astype(np.int64)
-
-    def march(part: int) -> None:
-        span = (bounds[part], bounds[part + 1])
-        _march(result, span, lines, tables, index.shape, numbers, field.refinements)
-
-    run_parts(march, len(bounds) - 1)
-    return torch.from_numpy(result)
+    ways = tuple(part.numpy() for part in (index.regions, field.ways))
+    cells = tuple(part.numpy() for part in (index.neighbors, field.values, field.cells, distance_fills()))
+    shape = (*index.shape, *index.size.tolist())
+    lines, numbers = ray_arrays(rays), (rays.near, rays.far, field.tolerance)
+    run_ranges(
+        lambda start, stop: _search(*found, start, stop, lines, ways, cells, shape, numbers), count, RAYS_PER_PART
+    )
+    depth, slot, along = (torch.from_numpy(part) for part in found)
+    return Found(depth, slot, along)
 
 
 @inlined
-def _find_block(bx: int, by: int, bz: int, regions: Any, blocks: Any, shape: Any) -> Any:
-    rx, ry, rz = bx >> REGION_BITS, by >> REGION_BITS, bz >> REGION_BITS
-    if rx < 0 or ry < 0 or rz < 0 or rx >= shape[0] or ry >= shape[1] or rz >= shape[2]:
-        return -1 - REGION_BITS
-    region = regions[(rx * shape[1] + ry) * shape[2] + rz]
+def pixel_direction(r: int, camera: int, lines: Any) -> Any:
+    """Direction of ray ``r``, which is of ``camera``, voxels per metre of z-depth."""
+    _origins, matrices, widths, starts = lines
+    pixel = r - starts[camera]
+    column, row = float(pixel % widths[camera]), float(pixel // widths[camera])
+    m = matrices[camera]
+    return (
+        m[0, 0] * column + m[0, 1] * row + m[0, 2],
+        m[1, 0] * column + m[1, 1] * row + m[1, 2],
+        m[2, 0] * column + m[2, 1] * row + m[2, 2],
+    )
+
+
+@inlined
+def _way(x: int, y: int, z: int, regions: Any, ways: Any, shape: Any) -> Any:
+    """Entry of ``ways`` at the block of a voxel within the box."""
+    whole, mask = BLOCK_BITS + REGION_BITS, (1 << REGION_BITS) - 1
+    region = regions[((x >> whole) * shape[1] + (y >> whole)) * shape[2] + (z >> whole)]
     if region < 0:
         return -1 - REGION_BITS
-    mask = (1 << REGION_BITS) - 1
-    within = ((bx & mask) << (2 * REGION_BITS)) | ((by & mask) << REGION_BITS) | (bz & mask)
-    return blocks[region * REGION_BLOCKS + within]
+    x, y, z = x >> BLOCK_BITS & mask, y >> BLOCK_BITS & mask, z >> BLOCK_BITS & mask
+    return ways[region * REGION_BLOCKS + (x << (2 * REGION_BITS) | y << REGION_BITS | z)]
 
 
 @inlined
-def _corner(block: int, x: int, y: int, z: int, neighbors: Any, values: Any) -> Any:
-    """Value at coordinates 0..BLOCK relative to ``block``."""
-    side = ((x >> BLOCK_BITS) << 2) | ((y >> BLOCK_BITS) << 1) | (z >> BLOCK_BITS)
-    mask = BLOCK - 1
-    within = ((x & mask) << (2 * BLOCK_BITS)) | ((y & mask) << BLOCK_BITS) | (z & mask)
-    return values[neighbors[block, side] * BLOCK_VOXELS + within]
+def _unit(share: float) -> float:
+    return min(max(share, 0.0), 1.0)
+
+
+@inlined
+def _slot(block: int, x: int, y: int, z: int) -> int:
+    """Place of a cell, negative outside the blocks that hold surface."""
+    if block < 0:
+        return -1
+    return block * BLOCK_VOXELS + ((x & _MASK) << (2 * BLOCK_BITS) | (y & _MASK) << BLOCK_BITS | z & _MASK)
+
+
+@inlined
+def _land(position: float, voxel: int, bits: int) -> int:
+    """The voxel of ``position``, kept within the cube of 2**bits voxels per edge that ``voxel`` is in."""
+    low = voxel >> bits << bits
+    return min(max(math.floor(position), low), low + (1 << bits) - 1)
+
+
+@inlined
+def _place(position: float, low: int, last: int) -> int:
+    return min(max(math.floor(position), low), last)
 
 
 @compiled
-def _sample(block: int, px: Any, py: Any, pz: Any, neighbors: Any, values: Any, one: Any) -> Any:
-    """Interpolated distance at a position whose cell starts in ``block``; NaN if a corner is absent."""
-    fx, fy, fz = np.floor(px), np.floor(py), np.floor(pz)
-    x, y, z = int(fx) & (BLOCK - 1), int(fy) & (BLOCK - 1), int(fz) & (BLOCK - 1)
-    at = block * BLOCK_VOXELS + ((x << (2 * BLOCK_BITS)) | (y << BLOCK_BITS) | z)
-    c000 = values[at]
-    # Most samples in an occupied block lie off the band: one read tells.
-    if math.isnan(c000):
-        return c000
-    u, v, w = px - fx, py - fy, pz - fz
-    if x < BLOCK - 1 and y < BLOCK - 1 and z < BLOCK - 1:
-        dx, dy = BLOCK * BLOCK, BLOCK
-        c001, c010, c011 = values[at + 1], values[at + dy], values[at + dy + 1]
-        at += dx
-        c100, c101, c110, c111 = values[at], values[at + 1], values[at + dy], values[at + dy + 1]
-    else:
-        c001 = _corner(block, x, y, z + 1, neighbors, values)
-        c010 = _corner(block, x, y + 1, z, neighbors, values)
-        c011 = _corner(block, x, y + 1, z + 1, neighbors, values)
-        c100 = _corner(block, x + 1, y, z, neighbors, values)
-        c101 = _corner(block, x + 1, y, z + 1, neighbors, values)
-        c110 = _corner(block, x + 1, y + 1, z, neighbors, values)
-        c111 = _corner(block, x + 1, y + 1, z + 1, neighbors, values)
-    c00, c01 = c000 * (one - u) + c100 * u, c001 * (one - u) + c101 * u
-    c10, c11 = c010 * (one - u) + c110 * u, c011 * (one - u) + c111 * u
-    return (c00 * (one - v) + c10 * v) * (one - w) + (c01 * (one - v) + c11 * v) * w
-
-
-@inlined
-def _inverse(component: Any, one: Any, values: Any) -> Any:
-    """Metres per voxel along one axis; far beyond every wall for a ray across it."""
-    return one / component if component != 0 else values.dtype.type(1e30)
-
-
-@inlined
-def _wall(position: Any, inverse: Any, bits: int, values: Any) -> Any:
-    """The face of the cube of edge 2**bits around ``position`` that the ray runs towards, along one axis."""
-    return values.dtype.type(((int(np.floor(position)) >> bits) + (1 if inverse > 0 else 0)) << bits)
+def _clip(o: Any, dx: float, dy: float, dz: float, shape: Any, near: float, far: float) -> Any:
+    """Depths between which a ray is in the box of the voxels and between the limits."""
+    enter, leave = near, far
+    for axis in range(3):
+        d = dx if axis == 0 else (dy if axis == 1 else dz)
+        one, two = (0 - o[axis]) / d, (shape[3 + axis] - 1 - o[axis]) / d
+        enter, leave = max(enter, min(one, two)), min(leave, max(one, two))
+    return enter, leave
 
 
 @compiled
-def _refine(o: Any, d: Any, bracket: Any, tables: Any, shape: Any, numbers: Any, refinements: int) -> Any:
-    regions, blocks, neighbors, values = tables
-    one, tolerance = numbers[2], numbers[4]
-    half = one / (one + one)
-    left, right, above, below = bracket
-    side = 0
-    middle = left
-    for _ in range(refinements):
-        middle = left + above / (above - below) * (right - left)
-        px, py, pz = o[0] + middle * d[0], o[1] + middle * d[1], o[2] + middle * d[2]
-        bx, by, bz = int(np.floor(px)) >> BLOCK_BITS, int(np.floor(py)) >> BLOCK_BITS, int(np.floor(pz)) >> BLOCK_BITS
-        block = _find_block(bx, by, bz, regions, blocks, shape)
-        if block < 0:
-            return values.dtype.type(np.nan)
-        found = _sample(block, px, py, pz, neighbors, values, one)
-        if math.isnan(found):
-            return found
-        if abs(found) <= tolerance:
-            return middle
-        if found > 0:
-            if side > 0:
-                below *= half
-            left, above, side = middle, found, 1
+def _search(
+    depths: Any,
+    slots: Any,
+    alongs: Any,
+    start: int,
+    stop: int,
+    lines: Any,
+    ways: Any,
+    cells: Any,
+    shape: Any,
+    numbers: Any,
+) -> None:
+    corner, place = np.empty(8), np.empty(3)
+    camera = np.searchsorted(lines[3], start, side="right") - 1
+    for r in range(start, stop):
+        while r >= lines[3][camera + 1]:
+            camera += 1
+        dx, dy, dz = pixel_direction(r, camera, lines)
+        dx, dy, dz = dx if dx != 0 else NO_SLOPE, dy if dy != 0 else NO_SLOPE, dz if dz != 0 else NO_SLOPE
+        depths[r], slots[r] = _walk(corner, place, lines[0][camera], dx, dy, dz, ways, cells, shape, numbers)
+        for axis in range(3):
+            alongs[r, axis] = place[axis] if slots[r] >= 0 else 0.0
+
+
+@compiled
+def _walk(
+    corner: Any,
+    place: Any,
+    o: Any,
+    dx: float,
+    dy: float,
+    dz: float,
+    ways: Any,
+    cells: Any,
+    shape: Any,
+    numbers: Any,
+) -> Any:
+    """Depth and cell of the hit of one ray, (NaN, -1) for a miss; the position within the cell goes to ``place``."""
+    ox, oy, oz = o[0], o[1], o[2]
+    lx, ly, lz = shape[3] - 2, shape[4] - 2, shape[5] - 2
+    t, leave = _clip(o, dx, dy, dz, shape, numbers[0], numbers[1])
+    if not t < leave or lx < 0 or ly < 0 or lz < 0:
+        return np.nan, -1
+    x, y, z = _place(ox + t * dx, 0, lx), _place(oy + t * dy, 0, ly), _place(oz + t * dz, 0, lz)
+    px, py, pz = dx > 0, dy > 0, dz > 0
+    before = np.nan
+    while True:
+        block = _way(x, y, z, ways[0], ways[1], shape)
+        bits = BLOCK_BITS - 1 - block if block < 0 else 0
+        wx, wy, wz = (x >> bits) + px << bits, (y >> bits) + py << bits, (z >> bits) + pz << bits
+        tx, ty, tz = (wx - ox) / dx, (wy - oy) / dy, (wz - oz) / dz
+        wall = min(tx, ty, tz)
+        end = max(t, min(wall, leave))
+        slot = _slot(block, x, y, z)
+        if slot >= 0 and cells[2][slot] > 0:
+            start = (_unit(ox + t * dx - x), _unit(oy + t * dy - y), _unit(oz + t * dz - z))
+            span = end - t
+            shift = (span * dx, span * dy, span * dz)
+            share, before = search_cell(corner, slot, start, shift, before, cells, numbers[2])
+            if not math.isnan(share):
+                for axis in range(3):
+                    place[axis] = _unit(start[axis] + share * shift[axis])
+                return t + share * span, slot
         else:
-            if side < 0:
-                above *= half
-            right, below, side = middle, found, -1
-    return middle
-
-
-@compiled
-def _march(result: Any, span: Any, lines: Any, tables: Any, shape: Any, numbers: Any, refinements: int) -> None:
-    origin, directions, spacings, firsts, lasts = lines
-    regions, blocks, neighbors, values = tables
-    near, far, one, slack, _tolerance = numbers
-    nan = values.dtype.type(np.nan)
-    for r in range(span[0], span[1]):
-        d, spacing = directions[r], spacings[r]
-        step, before, t_before, hit = firsts[r], nan, nan, nan
-        ix, iy, iz = _inverse(d[0], one, values), _inverse(d[1], one, values), _inverse(d[2], one, values)
-        while step <= lasts[r]:
-            t = min(near + values.dtype.type(step) * spacing, far)
-            px, py, pz = origin[0] + t * d[0], origin[1] + t * d[1], origin[2] + t * d[2]
-            bx, by = int(np.floor(px)) >> BLOCK_BITS, int(np.floor(py)) >> BLOCK_BITS
-            bz = int(np.floor(pz)) >> BLOCK_BITS
-            block = _find_block(bx, by, bz, regions, blocks, shape)
-            if block < 0:
-                bits = BLOCK_BITS - 1 - block
-                leave = (_wall(px, ix, bits, values) - origin[0]) * ix
-                leave = min(leave, (_wall(py, iy, bits, values) - origin[1]) * iy)
-                leave = min(leave, (_wall(pz, iz, bits, values) - origin[2]) * iz)
-                step = max(int(np.ceil((leave - near) / spacing - slack)), step + 1)
-                before = nan
-                continue
-            value = _sample(block, px, py, pz, neighbors, values, one)
-            if before > 0 and value <= 0:
-                bracket = (t_before, t, before, value)
-                hit = _refine(origin, d, bracket, tables, shape, numbers, refinements)
-                if not math.isnan(hit):
-                    break
-            before, t_before = value, t
-            step += 1
-        result[r] = hit
+            before = np.nan
+        if not wall < leave:
+            return np.nan, -1
+        t = end
+        if bits:
+            x, y, z = _land(ox + t * dx, x, bits), _land(oy + t * dy, y, bits), _land(oz + t * dz, z, bits)
+        if tx == wall:
+            x = wx if px else wx - 1
+        elif ty == wall:
+            y = wy if py else wy - 1
+        else:
+            z = wz if pz else wz - 1
+        if x < 0 or y < 0 or z < 0 or x > lx or y > ly or z > lz:
+            return np.nan, -1

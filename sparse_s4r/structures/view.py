@@ -21,6 +21,8 @@ class RenderedView:
         color: (H, W, 3) float RGB in [0, 1], or None if the field has none.
         semantic_logits: (H, W, K) float, or None if the field has none.
         voxel: (H, W) int64 row of the voxel nearest to the hit, -1 for a miss.
+        observed: (H, W) bool, True where the nearest voxel was in the input scan, False where it was completed and
+            at a miss; None if the field does not tell.
     """
 
     camera: Camera
@@ -30,3 +32,4 @@ class RenderedView:
     color: Tensor | None
     semantic_logits: Tensor | None
     voxel: Tensor
+    observed: Tensor | None = None

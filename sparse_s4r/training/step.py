@@ -58,7 +58,8 @@ class SceneObjective:
 
     def _render(self, prediction: ScenePrediction, sample: SceneSample) -> tuple[tuple[RenderedView, RGBDFrame], ...]:
         field = self.raycaster.prepare(prediction)
-        return tuple((self.raycaster.render(field, frame.camera), frame) for frame in sample.frames)
+        views = self.raycaster.render_views(field, [frame.camera for frame in sample.frames])
+        return tuple(zip(views, sample.frames, strict=True))
 
 
 class Sealed:

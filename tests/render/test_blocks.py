@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparse_s4r.render.blocks import BLOCK_VOXELS, CORNERS, REGION, index_blocks
+from sparse_s4r.render.blocks import BLOCK_VOXELS, REGION, index_blocks
+from sparse_s4r.render.corners import CORNERS
 from sparse_s4r.structures import BLOCK
 
 coordinate = st.tuples(*[st.integers(-300, 300)] * 3)
@@ -16,9 +17,7 @@ def test_corners_are_found_like_in_a_dictionary(voxels: set[tuple[int, int, int]
     coordinates = torch.tensor(sorted(voxels))
     rows = {tuple(voxel): row for row, voxel in enumerate(coordinates.tolist())}
     index = index_blocks(coordinates)
-    local = coordinates - index.lower
-    block = index.find_blocks(local >> 3)
-    found = index.rows[index.corner_slots(block, local)]
+    found = index.rows[index.corner_slots(index.slots)]
     expected = [[rows.get((x + i, y + j, z + k), -1) for i, j, k in CORNERS] for x, y, z in coordinates.tolist()]
     assert found.tolist() == expected
 

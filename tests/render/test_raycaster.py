@@ -15,11 +15,11 @@ from sparse_s4r.structures import Camera, GridSpec, Mesh, RGBDFrame, ScenePredic
 from tests.render.fields import box_distance, look_at, make_field, plane_depth, plane_field, sphere_depth, sphere_field
 
 
-@pytest.mark.parametrize("search", ["torch", "numba"])
+@pytest.mark.parametrize("backend", ["torch", "numba"])
 @pytest.mark.parametrize("normal", [(0.0, 0.0, 1.0), (0.3, -0.2, 1.0), (-0.6, 0.5, 1.0)])
-def test_planes_are_exact(normal: tuple[float, float, float], search: str) -> None:
+def test_planes_are_exact(normal: tuple[float, float, float], backend: str) -> None:
     camera = look_at((0.1, 0.05, 0.9), (0.02, -0.01, 0), (20, 16), 50)
-    view = Raycaster(search=search)(plane_field(normal, 0.0123), camera)  # type: ignore[arg-type]
+    view = Raycaster(backend=backend)(plane_field(normal, 0.0123), camera)  # type: ignore[arg-type]
     assert view.hit.all()
     # Trilinear interpolation is exact for linear fields: only rounding remains.
     torch.testing.assert_close(view.depth, plane_depth(camera, normal, 0.0123), rtol=0, atol=1e-9)
@@ -38,7 +38,7 @@ def test_float32_planes_are_exact_to_its_precision() -> None:
 def test_sphere_is_exact_to_second_order() -> None:
     camera = look_at((1.2, 0.3, -0.4), (0, 0, 0), (40, 32), 70)
     expected = sphere_depth(camera, 0.4)
-    coarse, fine = (Raycaster(step_voxels=0.5)(sphere_field(0.4, grid=GridSpec(size)), camera) for size in (0.02, 0.01))
+    coarse, fine = (Raycaster()(sphere_field(0.4, grid=GridSpec(size)), camera) for size in (0.02, 0.01))
     both = coarse.hit & fine.hit & ~torch.isnan(expected)
     errors = [float((view.depth - expected)[both].abs().median()) for view in (coarse, fine)]
     # Linear interpolation errs by h^2 / 8 per axis times the curvature 1/R in two tangents.
@@ -145,7 +145,7 @@ def test_colors_of_a_textured_box_are_recovered() -> None:
     centers = box.grid.centers(box.coordinates)
     truth = 0.5 + 0.4 * torch.sin(20 * centers)
     cameras = [look_at(eye, (0, 0, 0), (40, 40), 80) for eye in [(0.5, 0.4, 0.3), (-0.4, -0.5, 0.3), (0.3, -0.4, -0.5)]]
-    raycaster = Raycaster(search="numba")
+    raycaster = Raycaster(backend="numba")
     field = raycaster.prepare(replace(box, color=truth))
     images = [raycaster.render(field, camera) for camera in cameras]
     guess = torch.full_like(truth, 0.5).requires_grad_()
@@ -205,9 +205,12 @@ def test_a_fused_scan_renders_like_its_mesh() -> None:
     ("arguments", "message"),
     [
         ({"near": 2.0, "far": 1.0}, "near < far"),
-        ({"step_voxels": 0.0}, "step_voxels"),
+        ({"mode": "fast"}, "mode"),
+        ({"min_corners": 4}, "min_corners"),
+        ({"min_corners": 9}, "min_corners"),
+        ({"mode": "spsg", "attributes_move_surface": True}, "attributes_move_surface"),
         ({"min_cosine": 0.0}, "min_cosine"),
-        ({"search": "cuda"}, "search"),
+        ({"backend": "cuda"}, "backend"),
     ],
 )
 def test_senseless_arguments_are_refused(arguments: dict[str, float | str], message: str) -> None:

@@ -11,16 +11,29 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sparse_s4r.render.blocks import index_blocks
+from sparse_s4r.render.field import SearchField, make_search_field
 from sparse_s4r.render.rays import Rays, cast_rays
-from sparse_s4r.render.search import SearchField, make_search_field, search
+from sparse_s4r.render.search import Found, search
 from sparse_s4r.render.search_numba import search_numba
 from sparse_s4r.structures import Camera, GridSpec, ScenePrediction
 from tests.oracles.raycast import first_front_face
 from tests.render.fields import box_distance, look_at, make_field, plane_depth, plane_field, sphere_depth, sphere_field
 
-Searcher = Callable[[SearchField, Rays], Tensor]
+Searcher = Callable[[SearchField, Rays], Found]
 both = pytest.mark.parametrize("searcher", [search, search_numba], ids=["torch", "numba"])
 LIMITS = (0.1, 10.0)
+
+
+def found_by(
+    searcher: Searcher,
+    prediction: ScenePrediction,
+    camera: Camera,
+    limits: tuple[float, float] = LIMITS,
+    min_corners: int = 8,
+) -> Found:
+    index = index_blocks(prediction.coordinates)
+    field = make_search_field(index, prediction.tsdf, prediction.grid.voxel_size, min_corners)
+    return searcher(field, cast_rays([camera], prediction.grid, index.lower, *limits))
 
 
 def find(
@@ -28,13 +41,11 @@ def find(
     prediction: ScenePrediction,
     camera: Camera,
     limits: tuple[float, float] = LIMITS,
-    step_voxels: float = 0.5,
+    min_corners: int = 8,
 ) -> Tensor:
     """Depth (H, W) from the search, NaN for a miss."""
-    index = index_blocks(prediction.coordinates)
-    field = make_search_field(index, prediction.tsdf, prediction.grid.voxel_size)
-    rays = cast_rays(camera, prediction.grid, index, limits, step_voxels, field.values.dtype)
-    return searcher(field, rays).view(camera.height, camera.width)
+    found = found_by(searcher, prediction, camera, limits, min_corners)
+    return found.depth.view(camera.height, camera.width)
 
 
 def bumpy(points: Tensor) -> Tensor:
@@ -44,43 +55,43 @@ def bumpy(points: Tensor) -> Tensor:
 
 
 @both
-def test_agrees_with_the_dense_marcher_even_with_holes(searcher: Searcher) -> None:
+@pytest.mark.parametrize("min_corners", [5, 7, 8])
+@pytest.mark.parametrize("rough", [0.0, 0.02])
+def test_agrees_with_the_polynomials_of_a_dense_volume(searcher: Searcher, min_corners: int, rough: float) -> None:
     prediction = make_field(bumpy, 0.32)
-    prediction = prediction.select(torch.rand(len(prediction)) > 0.01)
-    camera = look_at((0.7, -0.5, 0.4), (0, 0, 0), (10, 8), 12)
-    depth = find(searcher, prediction, camera)
+    # Noise as large as a voxel makes cells with all shapes of cubics and several zeros along one ray.
+    prediction = replace(prediction, tsdf=prediction.tsdf + rough * torch.randn_like(prediction.tsdf))
+    prediction = prediction.select(torch.rand(len(prediction)) > 0.05)
+    camera = look_at((0.7, -0.5, 0.4), (0, 0, 0), (20, 16), 40)
+    depth = find(searcher, prediction, camera, min_corners=min_corners)
     low = prediction.coordinates.amin(0)
     volume = np.full((prediction.coordinates.amax(0) - low + 1).tolist(), np.nan)
     volume[tuple((prediction.coordinates - low).T.numpy())] = prediction.tsdf.numpy()
     origin = (prediction.grid.to_voxels(camera.center[None])[0] - low).numpy()
-    compared = hits = 0
+    hits = 0
     for row in range(camera.height):
         for column in range(camera.width):
             direction = (camera.ray_directions()[row, column] / prediction.grid.voxel_size).numpy()
-            spacing = 0.5 / float(np.linalg.norm(direction))
-            expected, open_ = first_front_face(volume, origin, direction, LIMITS, spacing)
-            if open_:
-                continue
-            compared += 1
+            expected, _ = first_front_face(volume, origin, direction, LIMITS, min_corners)
             hits += not np.isnan(expected)
-            # Search tolerance 1e-12 voxels over a slope that is at least 1e-4 here.
+            # Both resolve the zero to 1e-12 voxels over a slope that is at least 1e-4 here.
             assert float(depth[row, column]) == pytest.approx(expected, abs=1e-9, nan_ok=True)
-    assert compared > 40
-    assert hits > 15
+    assert hits > 100
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("step_voxels", [0.5, 1.0])
-def test_numba_equals_torch(dtype: torch.dtype, step_voxels: float) -> None:
+@pytest.mark.parametrize("min_corners", [5, 8])
+def test_numba_equals_torch(dtype: torch.dtype, min_corners: int) -> None:
     prediction = make_field(lambda points: torch.minimum(bumpy(points), box_distance(points, (0.3, 0.1, 0.1))), 0.45)
     prediction = replace(prediction, tsdf=prediction.tsdf.to(dtype))
     prediction = prediction.select(torch.rand(len(prediction)) > 0.01)
     camera = look_at((0.9, -0.7, 0.5), (0, 0, 0), (80, 64), 90)
-    one, two = (find(each, prediction, camera, step_voxels=step_voxels) for each in (search, search_numba))
-    assert torch.equal(torch.isnan(one), torch.isnan(two))
-    assert (~torch.isnan(one)).sum() > 500
-    # Same samples, same brackets; float32 resolves depth to 1e-7 and the root to its tolerance over the slope.
-    torch.testing.assert_close(one, two, rtol=0, atol=1e-5, equal_nan=True)
+    one, two = (found_by(each, prediction, camera, min_corners=min_corners) for each in (search, search_numba))
+    assert torch.equal(one.slot, two.slot)
+    assert (one.slot >= 0).sum() > 500
+    # The same operations in the same order on numbers of the same type; filled corners are summed in another order.
+    torch.testing.assert_close(one.depth, two.depth, rtol=0, atol=1e-12, equal_nan=True)
+    torch.testing.assert_close(one.along, two.along, rtol=0, atol=1e-9)
 
 
 @both
@@ -116,10 +127,31 @@ def test_sphere_from_anywhere(
 
 
 @both
+def test_a_camera_at_any_distance_sees_the_same(searcher: Searcher) -> None:
+    # 2 km from the scene, where float32 would resolve no more than 0.1 mm.
+    sphere = sphere_field(0.3)
+    near = look_at((2000.0, 300.0, -100.0), (0, 0, 0), (9, 7), 40_000)
+    depth = find(searcher, sphere, near, limits=(0.1, 5000.0))
+    expected = sphere_depth(near, 0.3)
+    clear = ~torch.isnan(expected) & ~torch.isnan(depth)
+    assert clear.sum() > 20
+    assert float((depth - expected)[clear].abs().median()) < 3 * 0.02**2 / (8 * 0.265)
+
+
+@both
 def test_rays_that_start_in_the_band_before_the_surface_hit_it(searcher: Searcher) -> None:
     camera = look_at((0, 0, 0.02), (0, 0, -1), (3, 3), 30)
     depth = find(searcher, plane_field((0, 0, 1), 0.0), camera, limits=(0.005, 1.0))
     torch.testing.assert_close(depth, plane_depth(camera, (0, 0, 1), 0.0), rtol=0, atol=1e-12)
+
+
+@both
+def test_rays_that_start_in_the_band_behind_the_surface_do_not(searcher: Searcher) -> None:
+    camera = look_at((0, 0, -0.02), (0, 0, -1), (3, 3), 30)
+    assert torch.isnan(find(searcher, plane_field((0, 0, 1), 0.0), camera, limits=(0.005, 1.0))).all()
+    # Nor one that starts there and comes out.
+    camera = look_at((0, 0, -0.02), (0, 0, 1), (3, 3), 30)
+    assert torch.isnan(find(searcher, plane_field((0, 0, 1), 0.0), camera, limits=(0.005, 1.0))).all()
 
 
 @both
@@ -136,25 +168,54 @@ def test_back_faces_are_looked_through(searcher: Searcher) -> None:
 
 
 @both
-def test_near_and_far_bound_the_depth(searcher: Searcher) -> None:
-    plane, camera = plane_field((0, 0, 1), 0.0), look_at((0, 0, 1), (0, 0, 0), (3, 3), 30)
-    assert torch.isnan(find(searcher, plane, camera, limits=(0.1, 0.999))).all()
-    # The last sample lies at far itself, however it falls between the steps.
-    assert not torch.isnan(find(searcher, plane, camera, limits=(0.1, 1.0005))).any()
-    assert not torch.isnan(find(searcher, plane, camera, limits=(0.9995, 2.0))).any()
-    assert torch.isnan(find(searcher, plane, camera, limits=(1.001, 2.0))).all()
+def test_grazing_rays_see_a_plane_to_the_last(searcher: Searcher) -> None:
+    # The ray descends by 1 m in 500 over a plane half a metre long: a slope of 0.002.
+    plane = make_field(lambda points: points[:, 2] - 0.0031, 0.6)
+    camera = look_at((-0.55, 0.004, 0.0041), (0.45, 0.004, 0.0021), (1, 1), 30)
+    depth = find(searcher, plane, camera, limits=(0.01, 5.0))
+    torch.testing.assert_close(depth, plane_depth(camera, (0, 0, 1), 0.0031), rtol=0, atol=1e-9)
 
 
 @both
-def test_one_missing_corner_opens_the_surface(searcher: Searcher) -> None:
+def test_a_sheet_thinner_than_a_voxel_is_not_stepped_over(searcher: Searcher) -> None:
+    # Behind the surface for 2 mm, a tenth of a voxel, at one layer of voxels only.
+    layer = 0.01
+    sheet = make_field(lambda points: (points[:, 2] - layer).abs() - 0.001, 0.3)
+    camera = look_at((0.013, 0.021, 0.8), (0.0, 0.0, 0.0), (20, 16), 60)
+    depth = find(searcher, sheet, camera)
+    torch.testing.assert_close(depth, plane_depth(camera, (0, 0, 1), layer + 0.001), rtol=0, atol=1e-9)
+
+
+@both
+def test_near_and_far_bound_the_depth(searcher: Searcher) -> None:
+    plane, camera = plane_field((0, 0, 1), 0.0), look_at((0, 0, 1), (0, 0, 0), (3, 3), 30)
+    assert torch.isnan(find(searcher, plane, camera, limits=(0.1, 0.9999))).all()
+    assert not torch.isnan(find(searcher, plane, camera, limits=(0.1, 1.0001))).any()
+    assert not torch.isnan(find(searcher, plane, camera, limits=(0.9999, 2.0))).any()
+    assert torch.isnan(find(searcher, plane, camera, limits=(1.0001, 2.0))).all()
+
+
+@both
+def test_one_missing_corner_opens_the_surface_only_where_all_are_asked_for(searcher: Searcher) -> None:
     plane = plane_field((0, 0, 1), 0.01 + 1e-3)
     camera = look_at((0.011, 0.012, 0.8), (0.011, 0.012, 0), (1, 1), 30)
-    assert not torch.isnan(find(searcher, plane, camera)).any()
+    whole = find(searcher, plane, camera)
+    assert not torch.isnan(whole).any()
     cell = torch.tensor([0, 0, 0])
     for offset in torch.cartesian_prod(*[torch.arange(2)] * 3):
         holed = plane.select((plane.coordinates != cell + offset).any(dim=1))
         assert len(holed) == len(plane) - 1
-        assert torch.isnan(find(searcher, holed, camera)).all()
+        assert torch.isnan(find(searcher, holed, camera, min_corners=8)).all()
+        # An affine field is filled exactly.
+        torch.testing.assert_close(find(searcher, holed, camera, min_corners=7), whole, rtol=0, atol=1e-12)
+
+
+@both
+def test_surface_is_not_continued_beyond_what_has_both_signs(searcher: Searcher) -> None:
+    # Only the voxels in front of the plane: extrapolated, the plane would be there.
+    plane = plane_field((0, 0, 1), 0.01 + 1e-3)
+    camera = look_at((0.011, 0.012, 0.8), (0.011, 0.012, 0), (1, 1), 30)
+    assert torch.isnan(find(searcher, plane.select(plane.tsdf > 0), camera, min_corners=5)).all()
 
 
 @both
@@ -165,17 +226,27 @@ def test_a_camera_that_looks_away_or_past_hits_nothing(searcher: Searcher) -> No
 
 
 @both
-def test_rays_along_an_axis_are_searched(searcher: Searcher) -> None:
-    # Two components of the direction are exactly 0.
-    camera = look_at((0.003, 0.004, 1), (0.003, 0.004, 0), (1, 1), 30)
+@pytest.mark.parametrize("grid_shift", [0.0, 0.013])
+def test_rays_along_an_axis_are_searched(searcher: Searcher, grid_shift: float) -> None:
+    # Two components of the direction are exactly 0; unshifted, the ray runs along an edge of the cells.
+    camera = look_at((0.01 + grid_shift, 0.01, 1), (0.01 + grid_shift, 0.01, 0), (1, 1), 30)
     assert (camera.ray_directions() == 0).sum() == 2
     depth = find(searcher, plane_field((0, 0, 1), 0.0), camera)
     assert float(depth) == pytest.approx(1.0, abs=1e-12)
 
 
+@both
+def test_a_single_layer_of_voxels_has_no_cells(searcher: Searcher) -> None:
+    plane = plane_field((0, 0, 1), 0.0)
+    layer = plane.select(plane.coordinates[:, 2] == 0)
+    assert len(layer) > 100
+    assert torch.isnan(find(searcher, layer, look_at((0, 0, 1), (0, 0, 0), (3, 3), 30), min_corners=5)).all()
+
+
 def test_threads_change_nothing() -> None:
-    prediction, camera = make_field(bumpy, 0.32), look_at((0.9, -0.7, 0.5), (0, 0, 0), (40, 32), 45)
-    alone = find(search_numba, prediction, camera)
+    prediction, camera = make_field(bumpy, 0.32), look_at((0.9, -0.7, 0.5), (0, 0, 0), (100, 96), 110)
+    alone = found_by(search_numba, prediction, camera)
     torch.set_num_threads(3)
-    assert torch.equal(torch.isnan(alone), torch.isnan(find(search_numba, prediction, camera)))
-    assert torch.equal(alone.nan_to_num(), find(search_numba, prediction, camera).nan_to_num())
+    several = found_by(search_numba, prediction, camera)
+    assert torch.equal(alone.slot, several.slot)
+    assert torch.equal(alone.depth.nan_to_num(), several.depth.nan_to_num())
