@@ -86,19 +86,41 @@ class BlockIndex:
         return torch.stack([self.corner_slot(block, inner, corner) for corner in CORNERS], dim=1)
 
 
-def index_blocks(coordinates: Tensor) -> BlockIndex:
+def index_blocks(coordinates: Tensor, compiled: bool = False) -> BlockIndex:
     """Index voxels.
 
     Args:
         coordinates: (N, 3) int64, N > 0, unique.
+        compiled: Place them by the compiled loops, on the CPU only.
 
     Raises:
         ValueError: A voxel stands twice, or the voxels span more than ``MAX_REGIONS`` regions.
     """
-    low, high = coordinates.amin(dim=0), coordinates.amax(dim=0)
+    low, high = torch.aminmax(coordinates, dim=0)
     lower = low.div(REGION, rounding_mode="floor") * REGION
     size = high - lower + 1
     shape = _region_shape(size)
+    if compiled:
+        from sparse_s4r.render.blocks_numba import place_voxels_numba
+
+        regions, blocks, rows, slots = place_voxels_numba(coordinates, lower, shape)
+    else:
+        regions, blocks, rows, slots = place_voxels(coordinates, lower, shape)
+    stored = int((rows >= 0).sum())
+    if stored != len(coordinates):
+        raise ValueError(
+            f"coordinates: expected unique voxels, got {len(coordinates) - stored} repeated of {len(coordinates)}; "
+            "remove repeats with torch.unique(dim=0)"
+        )
+    blocks = mark_empty_cubes(blocks)
+    bare = BlockIndex(lower, shape, size, regions, blocks, torch.empty(0, 8, dtype=torch.int32), rows, slots)
+    return replace(bare, neighbors=_neighbors(bare, len(rows) // BLOCK_VOXELS - 1))
+
+
+def place_voxels(
+    coordinates: Tensor, lower: Tensor, shape: tuple[int, int, int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``regions``, ``blocks`` (-1 for an empty one), ``rows`` and ``slots`` of ``BlockIndex``, by torch operations."""
     # Columns of int32: this runs over all voxels once per prediction, and memory traffic is all its cost.
     x, y, z = (coordinates - lower).to(torch.int32).T.contiguous()
     whole, mask = BLOCK_BITS + REGION_BITS, (1 << REGION_BITS) - 1
@@ -111,15 +133,13 @@ def index_blocks(coordinates: Tensor) -> BlockIndex:
     slots = blocks.index_select(0, block).long() * BLOCK_VOXELS + inner
     rows = torch.full(((block_count + 1) * BLOCK_VOXELS,), -1, dtype=torch.int32, device=coordinates.device)
     rows[slots] = torch.arange(len(coordinates), dtype=torch.int32, device=coordinates.device)
-    stored = int((rows >= 0).sum())
-    if stored != len(coordinates):
-        raise ValueError(
-            f"coordinates: expected unique voxels, got {len(coordinates) - stored} repeated of {len(coordinates)}; "
-            "remove repeats with torch.unique(dim=0)"
-        )
-    blocks = mark_empty_cubes(blocks)
-    bare = BlockIndex(lower, shape, size, regions, blocks, torch.empty(0, 8, dtype=torch.int32), rows, slots)
-    return replace(bare, neighbors=_neighbors(bare, block_count))
+    return regions, blocks, rows, slots
+
+
+def number_present(present: Tensor) -> tuple[Tensor, int]:
+    """A table (M,) int32 that numbers the True entries of ``present`` (M,) in order, -1 elsewhere; and how many."""
+    numbers = present.cumsum(0, dtype=torch.int32)
+    return torch.where(present, numbers - 1, -1), int(numbers[-1])
 
 
 def mark_empty_cubes(blocks: Tensor) -> Tensor:
@@ -161,11 +181,10 @@ def _region_shape(size: Tensor) -> tuple[int, int, int]:
 
 
 def _number(ids: Tensor, count: int) -> tuple[Tensor, int]:
-    """A table (count,) int32 that numbers the ``ids`` that occur in increasing order, -1 elsewhere; and how many."""
+    """``number_present`` of those of ``count`` that occur in ``ids``."""
     present = torch.zeros(count, dtype=torch.bool, device=ids.device)
     present[ids] = True
-    numbers = present.cumsum(0, dtype=torch.int32)
-    return torch.where(present, numbers - 1, -1), int(numbers[-1])
+    return number_present(present)
 
 
 def _flatten(index: Tensor, shape: tuple[int, int, int]) -> Tensor:

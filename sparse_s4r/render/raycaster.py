@@ -101,8 +101,8 @@ class Raycaster:
         if not bool(torch.isfinite(prediction.tsdf).all()):
             bad = int((~torch.isfinite(prediction.tsdf)).sum())
             raise ValueError(f"ScenePrediction.tsdf: expected finite metres, got {bad} NaN or infinite values")
-        index = index_blocks(prediction.coordinates)
         voxel_size, compiled = prediction.grid.voxel_size, self._compiled(prediction.tsdf.device)
+        index = index_blocks(prediction.coordinates, compiled)
         return RenderField(
             prediction, make_search_field(index, prediction.tsdf, voxel_size, self.min_corners, compiled)
         )

@@ -9,14 +9,16 @@ from sparse_s4r.render.blocks import BLOCK_VOXELS, REGION, index_blocks
 from sparse_s4r.render.corners import CORNERS
 from sparse_s4r.structures import BLOCK
 
+both = pytest.mark.parametrize("compiled", [False, True], ids=["torch", "numba"])
 coordinate = st.tuples(*[st.integers(-300, 300)] * 3)
 
 
-@given(st.sets(coordinate, min_size=1, max_size=40))
-def test_corners_are_found_like_in_a_dictionary(voxels: set[tuple[int, int, int]]) -> None:
-    coordinates = torch.tensor(sorted(voxels))
+@both
+@given(st.lists(coordinate, min_size=1, max_size=40, unique=True))
+def test_corners_are_found_like_in_a_dictionary(compiled: bool, voxels: list[tuple[int, int, int]]) -> None:
+    coordinates = torch.tensor(voxels)
     rows = {tuple(voxel): row for row, voxel in enumerate(coordinates.tolist())}
-    index = index_blocks(coordinates)
+    index = index_blocks(coordinates, compiled)
     found = index.rows[index.corner_slots(index.slots)]
     expected = [[rows.get((x + i, y + j, z + k), -1) for i, j, k in CORNERS] for x, y, z in coordinates.tolist()]
     assert found.tolist() == expected
@@ -52,9 +54,21 @@ def test_memory_follows_the_voxels_not_the_box() -> None:
     assert len(index.regions) == 79**3
 
 
-def test_repeated_voxels_are_refused() -> None:
+def test_compiled_and_torch_make_the_same_index() -> None:
+    # More voxels than one part of the compiled loops takes.
+    coordinates = torch.unique(torch.randint(-200, 200, (150_000, 3)), dim=0)
+    coordinates = coordinates[torch.randperm(len(coordinates))]
+    one, two = index_blocks(coordinates), index_blocks(coordinates, compiled=True)
+    assert vars(one).keys() == vars(two).keys()
+    for name, value in vars(one).items():
+        other = getattr(two, name)
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
+
+
+@both
+def test_repeated_voxels_are_refused(compiled: bool) -> None:
     with pytest.raises(ValueError, match="1 repeated of 3"):
-        index_blocks(torch.tensor([[0, 0, 0], [1, 0, 0], [0, 0, 0]]))
+        index_blocks(torch.tensor([[0, 0, 0], [1, 0, 0], [0, 0, 0]]), compiled)
 
 
 def test_stray_voxels_are_refused() -> None:
