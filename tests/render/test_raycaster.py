@@ -98,12 +98,59 @@ def test_a_view_without_hits_is_differentiable() -> None:
     assert not gradient.any()
 
 
-def test_one_field_serves_several_cameras() -> None:
-    sphere, raycaster = sphere_field(0.3), Raycaster()
-    cameras = [look_at((1.0, 0, 0), (0, 0, 0)), look_at((0, 1.0, 0.5), (0, 0, 0))]
-    field = raycaster.prepare(sphere)
-    for camera in cameras:
-        assert torch.equal(raycaster.render(field, camera).depth, raycaster(sphere, camera).depth)
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+def test_several_cameras_and_scenes_in_one_call_equal_one_after_the_other(backend: str) -> None:
+    raycaster = Raycaster(backend=backend)  # type: ignore[arg-type]
+    scenes = [sphere_field(0.3), sphere_field(0.2, grid=GridSpec(0.02, (0.32, -0.64, 0.0)))]
+    scenes = [replace(scene, color=torch.rand(len(scene), 3, dtype=torch.float64)) for scene in scenes]
+    # Sizes that differ, so that a mix-up of rows or cameras shows.
+    cameras = [
+        [look_at((1.0, 0, 0), (0, 0, 0)), look_at((0, 1.0, 0.5), (0, 0, 0), (7, 31), 12)],
+        [look_at((0.2, -0.9, 0.1), (0, 0, 0), (33, 5), 25)],
+    ]
+    together = raycaster.render_scenes([raycaster.prepare(scene) for scene in scenes], cameras)
+    assert [len(views) for views in together] == [2, 1]
+    for scene, eyes, views in zip(scenes, cameras, together, strict=True):
+        for camera, view in zip(eyes, views, strict=True):
+            alone = raycaster(scene, camera)
+            assert view.hit.any()
+            assert view.hit.shape == (camera.height, camera.width)
+            assert torch.equal(view.depth, alone.depth)
+            assert torch.equal(view.voxel, alone.voxel)
+            assert view.color is not None
+            assert alone.color is not None
+            assert torch.equal(view.color, alone.color)
+    with pytest.raises(ValueError, match="a list for each of 1 fields"):
+        raycaster.render_scenes([raycaster.prepare(scenes[0])], cameras)
+    assert raycaster.render_views(raycaster.prepare(scenes[0]), []) == ()
+
+
+def test_gradients_of_several_views_add_up() -> None:
+    sphere = sphere_field(0.3)
+    leaf = sphere.tsdf.clone().requires_grad_()
+    cameras = [look_at((1.0, 0, 0), (0, 0, 0)), look_at((0.9, 0.3, 0), (0, 0, 0))]
+    raycaster = Raycaster()
+    field = raycaster.prepare(replace(sphere, tsdf=leaf))
+    one, two = (torch.autograd.grad(raycaster.render(field, camera).depth.sum(), leaf)[0] for camera in cameras)
+    views = raycaster.render_views(field, cameras)
+    (both,) = torch.autograd.grad(views[0].depth.sum() + views[1].depth.sum(), leaf)
+    assert (one.bool() & two.bool()).any()
+    torch.testing.assert_close(both, one + two, rtol=0, atol=1e-12)
+
+
+def test_observed_tells_what_the_nearest_voxel_is() -> None:
+    sphere = sphere_field(0.3)
+    camera = look_at((1.0, 0, 0), (0, 0, 0), (30, 20), 20)
+    assert Raycaster()(sphere, camera).observed is None
+    upper = sphere.grid.centers(sphere.coordinates)[:, 2] > 0
+    view = Raycaster()(replace(sphere, observed=upper), camera)
+    assert view.observed is not None
+    points = camera.unproject(view.depth)
+    # Beyond half a voxel from the border between the two, the hit itself tells.
+    clear = view.hit & (points[..., 2].abs() > 0.01)
+    assert clear.sum() > 50
+    assert torch.equal(view.observed[clear], points[..., 2][clear] > 0)
+    assert not view.observed[~view.hit].any()
 
 
 def test_rendering_and_its_gradients_repeat_bit_by_bit() -> None:
