@@ -6,9 +6,14 @@ Imported only where it is used: numba takes half a second.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numba
+
+# Name, time of change and size of every source file of a folder.
+SourceStamp = tuple[tuple[str, int, int], ...]
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -28,8 +33,27 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     try:
-        return numba.njit(nogil=True, cache=True, **options)(function)
+        dispatcher = numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
         return numba.njit(nogil=True, **options)(function)
+    _follow_folder(dispatcher, Path(function.__code__.co_filename).parent)
+    return dispatcher
+
+
+def _follow_folder(dispatcher: Any, folder: Path) -> None:
+    """Drop what was kept of ``dispatcher`` when any file of ``folder`` changes.
+
+    By itself numba looks at the function's own file only, while its code holds that of functions and constants of its
+    neighbours.
+    """
+    kept = dispatcher._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, source_stamp(folder))
+
+
+@lru_cache
+def source_stamp(folder: Path) -> SourceStamp:
+    """What tells whether a source file of ``folder`` has changed."""
+    found = ((path.name, path.stat()) for path in sorted(folder.glob("*.py")))
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)

@@ -20,9 +20,6 @@ from numba.extending import intrinsic
 from sparse_s4r.geometry.compiled import compiled
 from sparse_s4r.sparse.vector_code import I32, I64, VectorCode, any_of, constant, unrolled
 
-# Beginning of the SHA-256 of vector_code.py. Numba keeps compiled code on disk until the file of the compiled function,
-# this one, changes; so this one changes with the other.
-VECTOR_CODE = "0a726dfb71b8"
 # Pairs of rows at once: the gradients of so many stay in the cache from tap to tap.
 _PAIRS = 512
 

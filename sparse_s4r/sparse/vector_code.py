@@ -1,8 +1,4 @@
-"""Vector instructions that numba's own loops do not give: what the micro-kernels are written in.
-
-After a change here, ``VECTOR_CODE`` of ``micro_kernels`` must be set anew (a test says to what): numba keeps compiled
-code on disk until the file of the compiled function changes.
-"""
+"""Vector instructions that numba's own loops do not give: what the micro-kernels are written in."""
 
 from __future__ import annotations
 

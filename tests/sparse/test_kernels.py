@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -28,7 +26,6 @@ from sparse_s4r.sparse import (
     rows_torch,
     sites_numba,
     sites_torch,
-    vector_code,
 )
 from sparse_s4r.sparse.backend import backend_of, kernels, use_backend
 from sparse_s4r.sparse.factory import make_voxels
@@ -281,11 +278,6 @@ def test_types_that_differ_are_refused() -> None:
 def test_storage_order_is_that_of_keys(seed: int) -> None:
     cells = scattered_cells(200, seed=seed)
     assert Sites.of(cells[storage_order(cells)], 1).order is None
-
-
-def test_compiled_code_follows_the_code_it_is_made_of() -> None:
-    text = Path(vector_code.__file__ or "").read_bytes()
-    assert hashlib.sha256(text).hexdigest()[:12] == micro_kernels.VECTOR_CODE
 
 
 def test_commands_do_not_wait_for_the_compiler() -> None:
