@@ -122,8 +122,8 @@ def _first_fall(k: Any, before: float, tolerance: float) -> Any:
     for piece in range(3):
         right = low if piece == 0 else (high if piece == 1 else 1.0)
         below = _value(k, right)
-        if above > 0 and below <= 0:
-            return _refine(k, left, right, above, below, tolerance)
+        if above > 0 and below <= tolerance:
+            return right if below > 0 else _refine(k, left, right, above, below, tolerance)
         left, above = right, below
     return np.nan
 

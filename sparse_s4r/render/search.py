@@ -189,6 +189,8 @@ def _first_fall(cubic: tuple[Tensor, Tensor, Tensor, Tensor], before: Tensor, to
 
     Between its extrema the cubic is monotonic, so every piece holds at most one zero. A fall between the end of the
     cell before (``before``) and the start of this one, by rounding or beside filled corners, is a hit at the start.
+    So is a fall to the ``tolerance``: where corners are exactly 0 the end of a piece is 0 but for rounding, and the
+    next cell, all behind the surface, is not marked.
     """
     zero, one = torch.zeros_like(before), torch.ones_like(before)
     # Extrema: 3 k3 s^2 + 2 k2 s + k1 = 0, by the formula that loses no digits.
@@ -199,8 +201,10 @@ def _first_fall(cubic: tuple[Tensor, Tensor, Tensor, Tensor], before: Tensor, to
     low, high = torch.minimum(first, second), torch.maximum(first, second)
     share = torch.where((before > 0) & (cubic[0] <= 0), zero, torch.nan)
     for left, right in ((zero, low), (low, high), (high, one)):
-        falls = torch.isnan(share) & (_value(cubic, left) > 0) & (_value(cubic, right) <= 0)
-        rows = falls.nonzero().squeeze(1)
+        below = _value(cubic, right)
+        falls = torch.isnan(share) & (_value(cubic, left) > 0) & (below <= tolerance)
+        share = torch.where(falls & (below > 0), right, share)
+        rows = (falls & (below <= 0)).nonzero().squeeze(1)
         if len(rows):
             part = (cubic[0][rows], cubic[1][rows], cubic[2][rows], cubic[3][rows])
             share[rows] = _refine(part, left[rows], right[rows], tolerance)

@@ -187,6 +187,29 @@ def test_a_sheet_thinner_than_a_voxel_is_not_stepped_over(searcher: Searcher) ->
 
 
 @both
+def test_a_surface_through_voxel_centres_has_no_holes(searcher: Searcher) -> None:
+    # The distances at the faces are 0 but for their own rounding, and so are sums of them.
+    half = (0.25, 0.17, 0.13)
+    box = make_field(lambda points: box_distance(points, half), 0.35)
+    assert int((box.tsdf.abs() < 1e-15).sum()) > 1000
+    camera = look_at((0.9, -0.8, 0.7), (0, 0, 0), (160, 128), 240)
+    depth = find(searcher, box, camera)
+    points = camera.unproject(depth.nan_to_num())
+    # A true ray box test: the slabs of the three axes.
+    direction = camera.ray_directions()
+    walls = torch.tensor(half, dtype=torch.float64) * torch.tensor([[-1.0], [1.0]])
+    times = (walls.view(2, 1, 1, 3) - camera.center) / direction
+    enter, leave = times.amin(0).amax(-1), times.amax(0).amin(-1)
+    # Beyond a voxel from the silhouette, where the interpolated edges are cut off.
+    through = leave - enter > 0.06
+    assert through.sum() > 2000
+    assert not torch.isnan(depth[through]).any()
+    flat = through & ((torch.tensor(half, dtype=torch.float64) - points.abs()).sort(-1).values[..., 1] > 0.04)
+    assert flat.sum() > 1000
+    torch.testing.assert_close(depth[flat], enter[flat], rtol=0, atol=1e-9)
+
+
+@both
 def test_near_and_far_bound_the_depth(searcher: Searcher) -> None:
     plane, camera = plane_field((0, 0, 1), 0.0), look_at((0, 0, 1), (0, 0, 0), (3, 3), 30)
     assert torch.isnan(find(searcher, plane, camera, limits=(0.1, 0.9999))).all()
