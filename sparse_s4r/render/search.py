@@ -111,12 +111,14 @@ def _step(field: SearchField, walk: _Walk, found: Found) -> _Walk:
     wall, axis = ((low + ahead - walk.origin) / walk.direction).min(dim=1)
     end = torch.maximum(walk.depth, torch.minimum(wall, walk.leave))
     going, before = _search_cells(field, walk, block, end, found)
-    # Beyond the wall on its axis, and still in the range of the cube on the others, whatever rounding says.
+    # Beyond the wall on its axis, and still in the range of the cube and of the box on the others: rounding, or a
+    # place on the upper face of the box, must not lead out of them.
+    last = field.index.size - 2
     after = torch.floor(walk.origin + end.unsqueeze(1) * walk.direction).long()
-    after = torch.minimum(torch.maximum(after, low), low + (1 << bits) - 1)
+    after = torch.minimum(torch.minimum(torch.maximum(after, low), low + (1 << bits) - 1), last)
     beyond = torch.where(walk.direction > 0, low + (1 << bits), low - 1)
     after = after.scatter(1, axis.unsqueeze(1), beyond.gather(1, axis.unsqueeze(1)))
-    going &= (wall < walk.leave) & (after >= 0).all(dim=1) & (after <= field.index.size - 2).all(dim=1)
+    going &= (wall < walk.leave) & (after >= 0).all(dim=1) & (after <= last).all(dim=1)
     moved = _Walk(walk.ray, walk.origin, walk.direction, end, walk.leave, after, before)
     return moved.select(going)
 

@@ -88,10 +88,10 @@ def _slot(block: int, x: int, y: int, z: int) -> int:
 
 
 @inlined
-def _land(position: float, voxel: int, bits: int) -> int:
-    """The voxel of ``position``, kept within the cube of 2**bits voxels per edge that ``voxel`` is in."""
+def _land(position: float, voxel: int, bits: int, last: int) -> int:
+    """The voxel of ``position``, kept within the box and the cube of 2**bits voxels per edge that ``voxel`` is in."""
     low = voxel >> bits << bits
-    return min(max(math.floor(position), low), low + (1 << bits) - 1)
+    return min(max(math.floor(position), low), low + (1 << bits) - 1, last)
 
 
 @inlined
@@ -180,7 +180,8 @@ def _walk(
             return np.nan, -1
         t = end
         if bits:
-            x, y, z = _land(ox + t * dx, x, bits), _land(oy + t * dy, y, bits), _land(oz + t * dz, z, bits)
+            x, y = _land(ox + t * dx, x, bits, lx), _land(oy + t * dy, y, bits, ly)
+            z = _land(oz + t * dz, z, bits, lz)
         if tx == wall:
             x = wx if px else wx - 1
         elif ty == wall:

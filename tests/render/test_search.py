@@ -210,6 +210,53 @@ def test_a_surface_through_voxel_centres_has_no_holes(searcher: Searcher) -> Non
 
 
 @both
+def test_rays_that_enter_on_an_edge_of_the_lattice_are_searched(searcher: Searcher) -> None:
+    # The ray of column 150 comes in where x and z are both those of voxel centres, at the border of two blocks.
+    plane = make_field(lambda points: points[:, 2] - 0.0137, 1.0, GridSpec(0.16))
+    pose = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
+    pose[:3, 3] = torch.tensor([0.1, 0.05, 1.2], dtype=torch.float64)
+    intrinsics = torch.tensor([[380.0, 0, 159.5], [0, 380.0, 127.5], [0, 0, 1.0]], dtype=torch.float64)
+    camera = Camera(intrinsics, pose, 320, 256)
+    direction = (plane.grid.to_voxels(camera.center[None])[0], camera.ray_directions()[0, 150] / 0.16)
+    assert (direction[0] + 0.8 * direction[1])[[0, 2]].frac().abs().max() < 1e-12
+    torch.testing.assert_close(
+        find(searcher, plane, camera), torch.full((256, 320), 1.2 - 0.0137).double(), rtol=0, atol=1e-6
+    )
+
+
+@both
+@settings(max_examples=100)
+@given(
+    corner=st.tuples(*[st.integers(-12, 11)] * 3),
+    goal=st.tuples(*[st.integers(-12, 11)] * 2),
+    shape=st.integers(0, 2**31),
+)
+def test_rays_through_corners_of_cells_meet_what_the_oracle_meets(
+    searcher: Searcher, corner: tuple[int, int, int], goal: tuple[int, int], shape: int
+) -> None:
+    # From one voxel centre straight to another: every wall on the way is met at a corner, an edge or a simple ratio.
+    generator = torch.Generator().manual_seed(shape)
+    plane = plane_field((0, 0, 1), 0.0137, half=0.26)
+    plane = plane.select(torch.rand(len(plane), generator=generator) > 0.02)
+    eye = plane.grid.centers(torch.tensor([[corner[0], corner[1], 25 + abs(corner[2])]]), dtype=torch.float64)[0]
+    target = plane.grid.centers(torch.tensor([[goal[0], goal[1], 0]]), dtype=torch.float64)[0]
+    camera = look_at(tuple(eye.tolist()), tuple(target.tolist()), (1, 1), 30)
+    low = plane.coordinates.amin(0)
+    volume = np.full((plane.coordinates.amax(0) - low + 1).tolist(), np.nan)
+    volume[tuple((plane.coordinates - low).T.numpy())] = plane.tsdf.numpy()
+    origin = (plane.grid.to_voxels(camera.center[None])[0] - low).numpy()
+    direction = (camera.ray_directions()[0, 0] / 0.02).numpy()
+    expected, _ = first_front_face(volume, origin, direction, LIMITS, 5)
+    depth = float(find(searcher, plane, camera, min_corners=5)[0, 0])
+    # A ray along an edge may be counted to either side of it, and one of the cells there may lack corners.
+    if np.isnan(expected) == np.isnan(depth):
+        assert depth == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    else:
+        position = origin + np.nanmax([expected, depth]) * direction
+        assert np.abs(position - position.round())[:2].min() < 1e-9
+
+
+@both
 def test_near_and_far_bound_the_depth(searcher: Searcher) -> None:
     plane, camera = plane_field((0, 0, 1), 0.0), look_at((0, 0, 1), (0, 0, 0), (3, 3), 30)
     assert torch.isnan(find(searcher, plane, camera, limits=(0.1, 0.9999))).all()
