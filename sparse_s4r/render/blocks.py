@@ -64,6 +64,20 @@ class BlockIndex:
         found = table[number.clamp(min=0) * REGION_BLOCKS + within].long()
         return torch.where(number >= 0, found, -1 - REGION_BITS)
 
+    def places_of(self, table: Tensor) -> Tensor:
+        """Local voxel coordinates (S, 3), divided by ``BLOCK``, of the blocks that ``table`` numbers, in its order.
+
+        Args:
+            table: Like ``blocks``.
+        """
+        ids = (table >= 0).nonzero().squeeze(1)
+        region = (self.regions >= 0).nonzero().squeeze(1)[ids >> (3 * REGION_BITS)]
+        _, ny, nz = self.shape
+        corner = torch.stack([region // (ny * nz), region // nz % ny, region % nz], dim=1) << REGION_BITS
+        mask = (1 << REGION_BITS) - 1
+        within = torch.stack([ids >> (2 * REGION_BITS) & mask, ids >> REGION_BITS & mask, ids & mask], dim=1)
+        return corner + within
+
     def corner_slot(self, block: Tensor, inner: Tensor, corner: tuple[int, int, int]) -> Tensor:
         """Places in ``rows`` of one corner of cells.
 
@@ -158,14 +172,7 @@ def mark_empty_cubes(blocks: Tensor) -> Tensor:
 
 def _neighbors(index: BlockIndex, block_count: int) -> Tensor:
     """The (B, 8) table of ``BlockIndex.neighbors``."""
-    ids = (index.blocks >= 0).nonzero().squeeze(1)
-    region = (index.regions >= 0).nonzero().squeeze(1)[ids >> (3 * REGION_BITS)]
-    _, ny, nz = index.shape
-    corner = torch.stack([region // (ny * nz), region // nz % ny, region % nz], dim=1) << REGION_BITS
-    mask = (1 << REGION_BITS) - 1
-    within = torch.stack([ids >> (2 * REGION_BITS) & mask, ids >> REGION_BITS & mask, ids & mask], dim=1)
-    offsets = torch.tensor(CORNERS, device=ids.device)
-    around = (corner + within).unsqueeze(1) + offsets
+    around = index.places_of(index.blocks).unsqueeze(1) + torch.tensor(CORNERS, device=index.blocks.device)
     found = index.find_blocks(around.reshape(-1, 3))
     return torch.where(found >= 0, found, block_count).to(torch.int32).view(block_count, 8)
 

@@ -9,11 +9,15 @@ import numpy as np
 
 from sparse_s4r.geometry.compiled import compiled, inlined
 from sparse_s4r.render.blocks import BLOCK_BITS, BLOCK_VOXELS
+from sparse_s4r.render.corners import CORNERS
 from sparse_s4r.render.field import PARTIAL
 from sparse_s4r.render.search import MAX_REFINEMENTS
 from sparse_s4r.structures import BLOCK
 
 _MASK = BLOCK - 1
+_UPPER_X, _UPPER_Y = _MASK << (2 * BLOCK_BITS), _MASK << BLOCK_BITS
+# Places of the corners relative to the first, where all lie in one block.
+_WITHIN = tuple((i << (2 * BLOCK_BITS)) + (j << BLOCK_BITS) + k for i, j, k in CORNERS)
 
 
 @inlined
@@ -34,8 +38,12 @@ def _corner_slot(c: int, slot: int, neighbors: Any) -> Any:
 def read_corners(corner: Any, slot: int, neighbors: Any, values: Any) -> int:
     """Write the values at the corners of the cell at ``slot``, 0 for an absent one; the mask of those present."""
     mask = 0
+    inner = slot % BLOCK_VOXELS
+    within = inner & _UPPER_X != _UPPER_X and inner & _UPPER_Y != _UPPER_Y and inner & _MASK != _MASK
     for c in range(8):
-        value = values[_corner_slot(c, slot, neighbors)]
+        # Two of three cells lie within their block.
+        at = slot + _WITHIN[c] if within else _corner_slot(c, slot, neighbors)
+        value = values[at]
         there = not math.isnan(value)
         corner[c] = value if there else 0.0
         mask |= there << c
@@ -45,18 +53,20 @@ def read_corners(corner: Any, slot: int, neighbors: Any, values: Any) -> int:
 @compiled
 def read_rows(around: Any, slot: int, neighbors: Any, rows: Any) -> None:
     """Write the rows of the voxels at the corners of the cell at ``slot``, -1 for an absent one."""
+    inner = slot % BLOCK_VOXELS
+    within = inner & _UPPER_X != _UPPER_X and inner & _UPPER_Y != _UPPER_Y and inner & _MASK != _MASK
     for c in range(8):
-        around[c] = rows[_corner_slot(c, slot, neighbors)]
+        around[c] = rows[slot + _WITHIN[c] if within else _corner_slot(c, slot, neighbors)]
 
 
 @compiled
-def _fill(corner: Any, matrix: Any) -> None:
+def _fill(corner: Any, fills: Any, mask: int) -> None:
     """Give the absent corners the distances that ``distance_fills`` says."""
     for c in range(8):
-        if matrix[c, c] != 1.0:
+        if not mask >> c & 1:
             total = 0.0
             for other in range(8):
-                total += matrix[c, other] * corner[other]
+                total += fills[mask, c, other] * corner[other]
             corner[c] = total
 
 
@@ -76,7 +86,7 @@ def search_cell(corner: Any, slot: int, start: Any, shift: Any, before: float, c
     neighbors, values, marks, fills = cells
     mask = read_corners(corner, slot, neighbors, values)
     if marks[slot] == PARTIAL:
-        _fill(corner, fills[mask])
+        _fill(corner, fills, mask)
     cubic = _cubic(corner, start[0], start[1], start[2], shift[0], shift[1], shift[2])
     return _first_fall(cubic, before, tolerance), _value(cubic, 1.0)
 
@@ -108,6 +118,13 @@ def _cubic(c: Any, x: float, y: float, z: float, dx: float, dy: float, dz: float
 def _first_fall(k: Any, before: float, tolerance: float) -> Any:
     if before > 0 and k[0] <= 0:
         return 0.0
+    end = _value(k, 1.0)
+    # Coefficients of Bernstein's form: the polynomial stays between the least and the largest.
+    if end > tolerance and k[0] > 0 and k[0] + k[1] / 3 > 0 and k[0] + (2 * k[1] + k[2]) / 3 > 0:
+        return np.nan
+    if k[1] < 0 and k[1] + k[2] < 0 and k[1] + 2 * k[2] + 3 * k[3] < 0:
+        # So does the slope: the distance falls all the way.
+        return _fall(k, 0.0, 1.0, k[0], end, tolerance)
     a, b, c = 3 * k[3], k[2], k[1]
     low = high = 1.0
     square = b * b - a * c
@@ -121,11 +138,20 @@ def _first_fall(k: Any, before: float, tolerance: float) -> Any:
     left, above = 0.0, k[0]
     for piece in range(3):
         right = low if piece == 0 else (high if piece == 1 else 1.0)
-        below = _value(k, right)
-        if above > 0 and below <= tolerance:
-            return right if below > 0 else _refine(k, left, right, above, below, tolerance)
+        below = end if right == 1.0 else _value(k, right)
+        share = _fall(k, left, right, above, below, tolerance)
+        if not math.isnan(share):
+            return share
         left, above = right, below
     return np.nan
+
+
+@inlined
+def _fall(k: Any, left: float, right: float, above: float, below: float, tolerance: float) -> Any:
+    """Where the polynomial, which only falls between ``left`` and ``right``, goes through zero; NaN for nowhere."""
+    if not (above > 0 and below <= tolerance):
+        return np.nan
+    return right if below > 0 else _refine(k, left, right, above, below, tolerance)
 
 
 @compiled

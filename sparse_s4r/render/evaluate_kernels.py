@@ -12,57 +12,89 @@ from sparse_s4r.render.cell_numba import read_corners, read_rows
 from sparse_s4r.render.corners import ALL_PRESENT
 from sparse_s4r.render.search_numba import pixel_direction
 
-# Lines of the workbench of a hit, 8 corners each: weight and slopes of the distance; weight and slope along the ray of
-# the attributes; slopes of the slopes along the ray, which only a hit that moves its attributes needs.
-WEIGHT, SLOPE, SHARE, SHARE_SLOPE, BEND, LINES = 0, 1, 4, 5, 6, 9
+# Lines of the workbench of a hit, 8 corners each: weight and slopes of the distance, weight of the attributes; and for
+# a hit that moves its attributes the slope of their weights along the ray, and the slopes of the distance's slopes.
+WEIGHT, SLOPE, SHARE, LEAN, BEND, LINES = 0, 1, 4, 5, 6, 9
 # This many consecutive voxels belong to one thread, so that threads do not share lines of the cache.
 _SPAN_BITS = 5
 
 
+@inlined
+def _lay_out(bench: Any, x: float, y: float, z: float) -> None:
+    """Trilinear weights and slopes of all corners, as if all were there."""
+    for i in range(2):
+        u, a = (x, 1.0) if i else (1.0 - x, -1.0)
+        for j in range(2):
+            v, b = (y, 1.0) if j else (1.0 - y, -1.0)
+            uv, av, ub = u * v, a * v, u * b
+            for k in range(2):
+                w, e = (z, 1.0) if k else (1.0 - z, -1.0)
+                c = 4 * i + 2 * j + k
+                bench[WEIGHT, c] = bench[SHARE, c] = uv * w
+                bench[SLOPE, c], bench[SLOPE + 1, c], bench[SLOPE + 2, c] = av * w, ub * w, uv * e
+
+
 @compiled
-def _lay_out(bench: Any, along: Any, dx: float, dy: float, dz: float) -> None:
-    """Trilinear weights, slopes and bends of all corners, as if all were there."""
+def _lay_out_motion(bench: Any, along: Any, dx: float, dy: float, dz: float) -> None:
+    """How weights and slopes change along the ray, as if all corners were there."""
     for c in range(8):
-        i, j, k = c >> 2, c >> 1 & 1, c & 1
-        x = along[0] if i else 1.0 - along[0]
-        y = along[1] if j else 1.0 - along[1]
-        z = along[2] if k else 1.0 - along[2]
-        a, b, e = 2.0 * i - 1.0, 2.0 * j - 1.0, 2.0 * k - 1.0
-        sx, sy, sz = a * y * z, x * b * z, x * y * e
-        bench[WEIGHT, c] = bench[SHARE, c] = x * y * z
-        bench[SLOPE, c], bench[SLOPE + 1, c], bench[SLOPE + 2, c] = sx, sy, sz
-        bench[SHARE_SLOPE, c] = sx * dx + sy * dy + sz * dz
+        a, b, e = 1.0 if c & 4 else -1.0, 1.0 if c & 2 else -1.0, 1.0 if c & 1 else -1.0
+        x = along[0] if c & 4 else 1.0 - along[0]
+        y = along[1] if c & 2 else 1.0 - along[1]
+        z = along[2] if c & 1 else 1.0 - along[2]
+        bench[LEAN, c] = a * y * z * dx + x * b * z * dy + x * y * e * dz
         bench[BEND, c] = a * b * z * dy + a * y * e * dz
         bench[BEND + 1, c] = a * b * z * dx + x * b * e * dz
         bench[BEND + 2, c] = a * y * e * dx + x * b * e * dy
 
 
 @compiled
-def _mix(line: Any, matrix: Any) -> None:
+def _mix(bench: Any, line: int, fills: Any, mask: int) -> None:
     """Weights of filled corners as weights of the present ones."""
-    w0, w1, w2, w3, w4, w5, w6, w7 = line[0], line[1], line[2], line[3], line[4], line[5], line[6], line[7]
+    old = (
+        bench[line, 0],
+        bench[line, 1],
+        bench[line, 2],
+        bench[line, 3],
+        bench[line, 4],
+        bench[line, 5],
+        bench[line, 6],
+        bench[line, 7],
+    )
     for c in range(8):
-        low = w0 * matrix[0, c] + w1 * matrix[1, c] + w2 * matrix[2, c] + w3 * matrix[3, c]
-        line[c] = low + w4 * matrix[4, c] + w5 * matrix[5, c] + w6 * matrix[6, c] + w7 * matrix[7, c]
+        total = 0.0
+        for other in range(8):
+            total += old[other] * fills[mask, other, c]
+        bench[line, c] = total
 
 
 @compiled
-def _surround(bench: Any, corner: Any, around: Any, slot: int, along: Any, d: Any, tables: Any) -> None:
-    """Fill the bench, the distances and the rows of the corners of the cell at ``slot``."""
+def _surround(bench: Any, corner: Any, around: Any, slot: int, alongs: Any, r: int, tables: Any) -> Any:
+    """Fill the bench, the distances and the rows of the corners of the cell at ``slot``; the mask of those present."""
     neighbors, values, slot_rows, distance, attribute = tables
     mask = read_corners(corner, slot, neighbors, values)
     read_rows(around, slot, neighbors, slot_rows)
-    _lay_out(bench, along, d[0], d[1], d[2])
+    _lay_out(bench, alongs[r, 0], alongs[r, 1], alongs[r, 2])
     if mask != ALL_PRESENT:
-        for line in range(LINES):
-            _mix(bench[line], attribute[mask] if line in (SHARE, SHARE_SLOPE) else distance[mask])
+        for line in range(LEAN):
+            _mix(bench, line, attribute if line == SHARE else distance, mask)
+    return mask
+
+
+@compiled
+def _set_in_motion(bench: Any, mask: int, along: Any, d: Any, tables: Any) -> None:
+    """Fill the lines of the bench that a hit which moves its attributes needs."""
+    _lay_out_motion(bench, along, d[0], d[1], d[2])
+    if mask != ALL_PRESENT:
+        for line in range(LEAN, LINES):
+            _mix(bench, line, tables[4] if line == LEAN else tables[3], mask)
 
 
 @inlined
-def _total(line: Any, corner: Any) -> float:
+def _total(bench: Any, line: int, corner: Any) -> float:
     total = 0.0
     for c in range(8):
-        total += line[c] * corner[c]
+        total += bench[line, c] * corner[c]
     return total
 
 
@@ -74,47 +106,55 @@ def _camera_of(r: int, camera: int, starts: Any) -> int:
 
 
 @compiled
-def _blend(image: Any, values: Any, around: Any, share: Any) -> None:
-    """Add the corners' ``values`` by their shares to the pixel ``image`` (C,)."""
+def _blend(images: Any, r: int, values: Any, around: Any, bench: Any) -> None:
+    """Add the corners' ``values`` by their shares to pixel ``r`` of ``images`` (R, C)."""
     for c in range(8):
-        if around[c] >= 0:
-            weight, row = image.dtype.type(share[c]), values[around[c]]
-            for k in range(len(image)):
-                image[k] += weight * row[k]
+        row = around[c]
+        if row >= 0:
+            weight = images.dtype.type(bench[SHARE, c])
+            for k in range(images.shape[1]):
+                images[r, k] += weight * values[row, k]
+
+
+@inlined
+def _heaviest(bench: Any, mask: int, alongs: Any, r: int) -> Any:
+    """The corner with the largest share, the first of equal ones."""
+    if mask == ALL_PRESENT:
+        return (alongs[r, 0] > 0.5) << 2 | (alongs[r, 1] > 0.5) << 1 | (alongs[r, 2] > 0.5)
+    heaviest = 0
+    for c in range(1, 8):
+        if bench[SHARE, c] > bench[SHARE, heaviest]:
+            heaviest = c
+    return heaviest
 
 
 @compiled
-def see(images: Any, attributes: Any, start: int, stop: int, hits: Any, lines: Any, tables: Any) -> None:
+def see(images: Any, attributes: Any, start: int, stop: int, hits: Any, tables: Any) -> None:
     """Write depth, normal, voxel, colour and logits of the hits ``start`` to ``stop``."""
     depth, normal, voxel, color_image, logit_image = images
     ray, depths, slots, alongs = hits
     bench, corner, around = np.empty((LINES, 8)), np.empty(8), np.empty(8, dtype=np.int64)
-    camera = 0
     for p in range(start, stop):
         r = ray[p]
-        camera = _camera_of(r, camera, lines[3])
-        _surround(bench, corner, around, slots[r], alongs[r], pixel_direction(r, camera, lines), tables)
-        gx, gy, gz = _total(bench[SLOPE], corner), _total(bench[SLOPE + 1], corner), _total(bench[SLOPE + 2], corner)
+        mask = _surround(bench, corner, around, slots[r], alongs, r, tables)
+        gx, gy, gz = _total(bench, SLOPE, corner), _total(bench, SLOPE + 1, corner), _total(bench, SLOPE + 2, corner)
         length = max(math.sqrt(gx * gx + gy * gy + gz * gz), 1e-12)
         depth[r] = depths[r]
         normal[r, 0], normal[r, 1], normal[r, 2] = gx / length, gy / length, gz / length
-        heaviest = 0
-        for c in range(1, 8):
-            if bench[SHARE, c] > bench[SHARE, heaviest]:
-                heaviest = c
-        voxel[r] = around[heaviest]
-        _blend(color_image[r], attributes[0], around, bench[SHARE])
-        _blend(logit_image[r], attributes[1], around, bench[SHARE])
+        voxel[r] = around[_heaviest(bench, mask, alongs, r)]
+        _blend(color_image, r, attributes[0], around, bench)
+        _blend(logit_image, r, attributes[1], around, bench)
 
 
 @compiled
-def _lean(values: Any, around: Any, share_slope: Any, grad: Any) -> float:
-    """What moving a hit along its ray by 1 m changes, through an attribute, in the loss."""
+def _lean(values: Any, around: Any, bench: Any, grads: Any, r: int) -> float:
+    """What moving the hit of ray ``r`` along it by 1 m changes, through an attribute, in the loss."""
     total = 0.0
     for c in range(8):
-        if around[c] >= 0:
-            for k in range(len(grad)):
-                total += share_slope[c] * values[around[c], k] * grad[k]
+        row = around[c]
+        if row >= 0:
+            for k in range(grads.shape[1]):
+                total += bench[LEAN, c] * values[row, k] * grads[r, k]
     return total
 
 
@@ -141,8 +181,8 @@ def pull_back(
         r = ray[p]
         camera = _camera_of(r, camera, lines[3])
         d = pixel_direction(r, camera, lines)
-        _surround(bench, corner, around, slots[r], alongs[r], d, tables)
-        gx, gy, gz = _total(bench[SLOPE], corner), _total(bench[SLOPE + 1], corner), _total(bench[SLOPE + 2], corner)
+        mask = _surround(bench, corner, around, slots[r], alongs, r, tables)
+        gx, gy, gz = _total(bench, SLOPE, corner), _total(bench, SLOPE + 1, corner), _total(bench, SLOPE + 2, corner)
         slope = gx * d[0] + gy * d[1] + gz * d[2]
         slope = min(slope, -flattest * math.sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]))
         toward = grad_depth[r] if len(grad_depth) else 0.0
@@ -155,12 +195,13 @@ def pull_back(
             out = nx * ux + ny * uy + nz * uz
             nx, ny, nz = (nx - out * ux) / length, (ny - out * uy) / length, (nz - out * uz) / length
         if moves:
-            bx, by, bz = _total(bench[BEND], corner), _total(bench[BEND + 1], corner), _total(bench[BEND + 2], corner)
+            _set_in_motion(bench, mask, alongs[r], d, tables)
+            bx, by, bz = _total(bench, BEND, corner), _total(bench, BEND + 1, corner), _total(bench, BEND + 2, corner)
             toward += nx * bx + ny * by + nz * bz
             if len(grad_color):
-                toward += _lean(attributes[0], around, bench[SHARE_SLOPE], grad_color[r])
+                toward += _lean(attributes[0], around, bench, grad_color, r)
             if len(grad_logits):
-                toward += _lean(attributes[1], around, bench[SHARE_SLOPE], grad_logits[r])
+                toward += _lean(attributes[1], around, bench, grad_logits, r)
         for c in range(8):
             bent = nx * bench[SLOPE, c] + ny * bench[SLOPE + 1, c] + nz * bench[SLOPE + 2, c]
             around_out[p, c] = around[c]
@@ -183,12 +224,12 @@ def add_gradients(totals: Any, part: int, parts: int, ray: Any, grads: Any, shar
             if len(to_tsdf):
                 to_tsdf[row] += to_distance[p, c]
             if len(to_color):
-                _add(to_color[row], to_attribute[p, c], grad_color[r])
+                _add(to_color, row, to_attribute[p, c], grad_color, r)
             if len(to_logits):
-                _add(to_logits[row], to_attribute[p, c], grad_logits[r])
+                _add(to_logits, row, to_attribute[p, c], grad_logits, r)
 
 
 @inlined
-def _add(total: Any, share: Any, grad: Any) -> None:
-    for k in range(len(total)):
-        total[k] += share * grad[k]
+def _add(totals: Any, row: int, share: Any, grads: Any, r: int) -> None:
+    for k in range(totals.shape[1]):
+        totals[row, k] += share * grads[r, k]

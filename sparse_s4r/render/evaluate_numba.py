@@ -79,7 +79,7 @@ class _Evaluate(torch.autograd.Function):
             *(np.zeros((rays, part.shape[1]), number) for part in attributes),
         )
         run_ranges(
-            lambda start, stop: see(images, attributes, start, stop, scene.hits, scene.lines, scene.tables),
+            lambda start, stop: see(images, attributes, start, stop, scene.hits, scene.tables),
             len(scene.hits[0]),
             HITS_PER_PART,
         )

@@ -27,6 +27,7 @@ class SearchField:
         values: ((B + 1) * 512,) float32 or float64 metres, NaN where absent.
         cells: (B * 512,) uint8, the mark of the cell of every voxel.
         ways: As ``index.blocks``, with the blocks without a marked cell as empty ones.
+        blocks: (S, 3) int64 local voxel coordinates, divided by ``BLOCK``, of the blocks with a marked cell.
         tolerance: Metres; a crossing is refined until the distance is below it.
     """
 
@@ -34,6 +35,7 @@ class SearchField:
     values: Tensor
     cells: Tensor
     ways: Tensor
+    blocks: Tensor
     tolerance: float
 
 
@@ -66,7 +68,7 @@ def make_search_field(
     # The last entry is read by the marks of empty blocks, which are negative and stay.
     passable = torch.cat([occupied, occupied.new_zeros(1)])[index.blocks.clamp(min=-1).long()]
     ways = mark_empty_cubes(torch.where(passable, index.blocks, -1))
-    return SearchField(index, values, cells, ways, 1e-12 * voxel_size)
+    return SearchField(index, values, cells, ways, index.places_of(ways), 1e-12 * voxel_size)
 
 
 def mark_cells(index: BlockIndex, values: Tensor, min_corners: int) -> Tensor:

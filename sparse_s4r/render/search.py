@@ -108,7 +108,7 @@ def _step(field: SearchField, walk: _Walk, found: Found) -> _Walk:
     bits = torch.where(block < 0, BLOCK_BITS - 1 - block, 0).unsqueeze(1)
     low = walk.cell >> bits << bits
     ahead = (walk.direction > 0).long() << bits
-    wall, axis = ((low + ahead - walk.origin) / walk.direction).min(dim=1)
+    wall, axis = ((low + ahead - walk.origin) * (1 / walk.direction)).min(dim=1)
     end = torch.maximum(walk.depth, torch.minimum(wall, walk.leave))
     going, before = _search_cells(field, walk, block, end, found)
     # Beyond the wall on its axis, and still in the range of the cube and of the box on the others: rounding, or a

@@ -19,6 +19,7 @@ from sparse_s4r.render.corners import distance_fills
 from sparse_s4r.render.field import SearchField
 from sparse_s4r.render.rays import Rays
 from sparse_s4r.render.search import NO_SLOPE, Found
+from sparse_s4r.render.tiles_numba import TILE_BITS, tile_ranges
 from sparse_s4r.structures import BLOCK
 from sparse_s4r.structures.parallel import run_ranges
 
@@ -42,8 +43,11 @@ def search_numba(field: SearchField, rays: Rays) -> Found:
     cells = tuple(part.numpy() for part in (index.neighbors, field.values, field.cells, distance_fills()))
     shape = (*index.shape, *index.size.tolist())
     lines, numbers = ray_arrays(rays), (rays.near, rays.far, field.tolerance)
+    tiles = tile_ranges(rays, field.blocks.numpy())
     run_ranges(
-        lambda start, stop: _search(*found, start, stop, lines, ways, cells, shape, numbers), count, RAYS_PER_PART
+        lambda start, stop: _search(*found, start, stop, lines, tiles, ways, cells, shape, numbers),
+        count,
+        RAYS_PER_PART,
     )
     depth, slot, along = (torch.from_numpy(part) for part in found)
     return Found(depth, slot, along)
@@ -55,11 +59,11 @@ def pixel_direction(r: int, camera: int, lines: Any) -> Any:
     _origins, matrices, widths, starts = lines
     pixel = r - starts[camera]
     column, row = float(pixel % widths[camera]), float(pixel // widths[camera])
-    m = matrices[camera]
+    m, i = matrices, camera
     return (
-        m[0, 0] * column + m[0, 1] * row + m[0, 2],
-        m[1, 0] * column + m[1, 1] * row + m[1, 2],
-        m[2, 0] * column + m[2, 1] * row + m[2, 2],
+        m[i, 0, 0] * column + m[i, 0, 1] * row + m[i, 0, 2],
+        m[i, 1, 0] * column + m[i, 1, 1] * row + m[i, 1, 2],
+        m[i, 2, 0] * column + m[i, 2, 1] * row + m[i, 2, 2],
     )
 
 
@@ -99,15 +103,14 @@ def _place(position: float, low: int, last: int) -> int:
     return min(max(math.floor(position), low), last)
 
 
-@compiled
-def _clip(o: Any, dx: float, dy: float, dz: float, shape: Any, near: float, far: float) -> Any:
+@inlined
+def _clip(ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, shape: Any, near: float, far: float) -> Any:
     """Depths between which a ray is in the box of the voxels and between the limits."""
-    enter, leave = near, far
-    for axis in range(3):
-        d = dx if axis == 0 else (dy if axis == 1 else dz)
-        one, two = (0 - o[axis]) / d, (shape[3 + axis] - 1 - o[axis]) / d
-        enter, leave = max(enter, min(one, two)), min(leave, max(one, two))
-    return enter, leave
+    x0, x1 = (0 - ox) / dx, (shape[3] - 1 - ox) / dx
+    y0, y1 = (0 - oy) / dy, (shape[4] - 1 - oy) / dy
+    z0, z1 = (0 - oz) / dz, (shape[5] - 1 - oz) / dz
+    enter = max(near, min(x0, x1), min(y0, y1), min(z0, z1))
+    return enter, min(far, max(x0, x1), max(y0, y1), max(z0, z1))
 
 
 @compiled
@@ -118,6 +121,7 @@ def _search(
     start: int,
     stop: int,
     lines: Any,
+    tiles: Any,
     ways: Any,
     cells: Any,
     shape: Any,
@@ -130,7 +134,11 @@ def _search(
             camera += 1
         dx, dy, dz = pixel_direction(r, camera, lines)
         dx, dy, dz = dx if dx != 0 else NO_SLOPE, dy if dy != 0 else NO_SLOPE, dz if dz != 0 else NO_SLOPE
-        depths[r], slots[r] = _walk(corner, place, lines[0][camera], dx, dy, dz, ways, cells, shape, numbers)
+        width, pixel = lines[2][camera], r - lines[3][camera]
+        across = ((width - 1) >> TILE_BITS) + 1
+        tile = tiles[1][camera] + (pixel // width >> TILE_BITS) * across + (pixel % width >> TILE_BITS)
+        limits = (max(numbers[0], tiles[0][tile, 0]), min(numbers[1], tiles[0][tile, 1]), numbers[2])
+        depths[r], slots[r] = _walk(corner, place, lines[0], camera, dx, dy, dz, ways, cells, shape, limits)
         for axis in range(3):
             alongs[r, axis] = place[axis] if slots[r] >= 0 else 0.0
 
@@ -139,7 +147,8 @@ def _search(
 def _walk(
     corner: Any,
     place: Any,
-    o: Any,
+    origins: Any,
+    camera: int,
     dx: float,
     dy: float,
     dz: float,
@@ -149,19 +158,23 @@ def _walk(
     numbers: Any,
 ) -> Any:
     """Depth and cell of the hit of one ray, (NaN, -1) for a miss; the position within the cell goes to ``place``."""
-    ox, oy, oz = o[0], o[1], o[2]
+    ox, oy, oz = origins[camera, 0], origins[camera, 1], origins[camera, 2]
     lx, ly, lz = shape[3] - 2, shape[4] - 2, shape[5] - 2
-    t, leave = _clip(o, dx, dy, dz, shape, numbers[0], numbers[1])
+    t, leave = _clip(ox, oy, oz, dx, dy, dz, shape, numbers[0], numbers[1])
     if not t < leave or lx < 0 or ly < 0 or lz < 0:
         return np.nan, -1
+    ix, iy, iz = 1 / dx, 1 / dy, 1 / dz
     x, y, z = _place(ox + t * dx, 0, lx), _place(oy + t * dy, 0, ly), _place(oz + t * dz, 0, lz)
     px, py, pz = dx > 0, dy > 0, dz > 0
+    bx, by, bz, block, bits = -1, -1, -1, -1, 0
     before = np.nan
     while True:
-        block = _way(x, y, z, ways[0], ways[1], shape)
-        bits = BLOCK_BITS - 1 - block if block < 0 else 0
+        if x >> BLOCK_BITS != bx or y >> BLOCK_BITS != by or z >> BLOCK_BITS != bz:
+            bx, by, bz = x >> BLOCK_BITS, y >> BLOCK_BITS, z >> BLOCK_BITS
+            block = _way(x, y, z, ways[0], ways[1], shape)
+            bits = BLOCK_BITS - 1 - block if block < 0 else 0
         wx, wy, wz = (x >> bits) + px << bits, (y >> bits) + py << bits, (z >> bits) + pz << bits
-        tx, ty, tz = (wx - ox) / dx, (wy - oy) / dy, (wz - oz) / dz
+        tx, ty, tz = (wx - ox) * ix, (wy - oy) * iy, (wz - oz) * iz
         wall = min(tx, ty, tz)
         end = max(t, min(wall, leave))
         slot = _slot(block, x, y, z)
