@@ -35,17 +35,18 @@ def _lay_out(bench: Any, x: float, y: float, z: float) -> None:
 
 
 @compiled
-def _lay_out_motion(bench: Any, along: Any, dx: float, dy: float, dz: float) -> None:
+def _lay_out_motion(bench: Any, x: float, y: float, z: float, d: Any) -> None:
     """How weights and slopes change along the ray, as if all corners were there."""
+    dx, dy, dz = d
     for c in range(8):
         a, b, e = 1.0 if c & 4 else -1.0, 1.0 if c & 2 else -1.0, 1.0 if c & 1 else -1.0
-        x = along[0] if c & 4 else 1.0 - along[0]
-        y = along[1] if c & 2 else 1.0 - along[1]
-        z = along[2] if c & 1 else 1.0 - along[2]
-        bench[LEAN, c] = a * y * z * dx + x * b * z * dy + x * y * e * dz
-        bench[BEND, c] = a * b * z * dy + a * y * e * dz
-        bench[BEND + 1, c] = a * b * z * dx + x * b * e * dz
-        bench[BEND + 2, c] = a * y * e * dx + x * b * e * dy
+        u = x if c & 4 else 1.0 - x
+        v = y if c & 2 else 1.0 - y
+        w = z if c & 1 else 1.0 - z
+        bench[LEAN, c] = a * v * w * dx + u * b * w * dy + u * v * e * dz
+        bench[BEND, c] = a * b * w * dy + a * v * e * dz
+        bench[BEND + 1, c] = a * b * w * dx + u * b * e * dz
+        bench[BEND + 2, c] = a * v * e * dx + u * b * e * dy
 
 
 @compiled
@@ -82,9 +83,9 @@ def _surround(bench: Any, corner: Any, around: Any, slot: int, alongs: Any, r: i
 
 
 @compiled
-def _set_in_motion(bench: Any, mask: int, along: Any, d: Any, tables: Any) -> None:
+def _set_in_motion(bench: Any, mask: int, alongs: Any, r: int, d: Any, tables: Any) -> None:
     """Fill the lines of the bench that a hit which moves its attributes needs."""
-    _lay_out_motion(bench, along, d[0], d[1], d[2])
+    _lay_out_motion(bench, alongs[r, 0], alongs[r, 1], alongs[r, 2], d)
     if mask != ALL_PRESENT:
         for line in range(LEAN, LINES):
             _mix(bench, line, tables[4] if line == LEAN else tables[3], mask)
@@ -150,12 +151,34 @@ def see(images: Any, attributes: Any, start: int, stop: int, hits: Any, tables: 
 def _lean(values: Any, around: Any, bench: Any, grads: Any, r: int) -> float:
     """What moving the hit of ray ``r`` along it by 1 m changes, through an attribute, in the loss."""
     total = 0.0
+    if not len(grads):
+        return total
     for c in range(8):
         row = around[c]
         if row >= 0:
             for k in range(grads.shape[1]):
                 total += bench[LEAN, c] * values[row, k] * grads[r, k]
     return total
+
+
+@compiled
+def _across(grads: Any, r: int, gx: float, gy: float, gz: float) -> Any:
+    """Gradient of the slope (gx, gy, gz) of the distance from that of the normal, 0 where none is given."""
+    if not len(grads):
+        return 0.0, 0.0, 0.0
+    length = max(math.sqrt(gx * gx + gy * gy + gz * gz), 1e-12)
+    ux, uy, uz = gx / length, gy / length, gz / length
+    nx, ny, nz = grads[r, 0], grads[r, 1], grads[r, 2]
+    # Without its part along the normal, which the length takes away.
+    out = nx * ux + ny * uy + nz * uz
+    return (nx - out * ux) / length, (ny - out * uy) / length, (nz - out * uz) / length
+
+
+@compiled
+def _turn(bench: Any, corner: Any, nx: float, ny: float, nz: float) -> Any:
+    """What moving a hit along its ray by 1 m changes, through the normal, in the loss."""
+    bx, by, bz = _total(bench, BEND, corner), _total(bench, BEND + 1, corner), _total(bench, BEND + 2, corner)
+    return nx * bx + ny * by + nz * bz
 
 
 @compiled
@@ -168,13 +191,16 @@ def pull_back(
     hits: Any,
     lines: Any,
     tables: Any,
-    rules: Any,
+    flattest: float,
+    moves: Any,
 ) -> None:
-    """Per hit and corner: the row, the gradient of its distance, and its share in colour and logits."""
+    """Per hit and corner: the row, the gradient of its distance, and its share in colour and logits.
+
+    ``moves`` is None or something else, not False or True: so the compiler drops what is not needed.
+    """
     around_out, to_distance, to_attribute = shares
     grad_depth, grad_normal, grad_color, grad_logits = grads
     ray, _depths, slots, alongs = hits
-    flattest, moves = rules
     bench, corner, around = np.empty((LINES, 8)), np.empty(8), np.empty(8, dtype=np.int64)
     camera = 0
     for p in range(start, stop):
@@ -186,22 +212,12 @@ def pull_back(
         slope = gx * d[0] + gy * d[1] + gz * d[2]
         slope = min(slope, -flattest * math.sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]))
         toward = grad_depth[r] if len(grad_depth) else 0.0
-        nx = ny = nz = 0.0
-        if len(grad_normal):
-            # The gradient of the normal without its part along the normal, which the length takes away.
-            length = max(math.sqrt(gx * gx + gy * gy + gz * gz), 1e-12)
-            ux, uy, uz = gx / length, gy / length, gz / length
-            nx, ny, nz = grad_normal[r, 0], grad_normal[r, 1], grad_normal[r, 2]
-            out = nx * ux + ny * uy + nz * uz
-            nx, ny, nz = (nx - out * ux) / length, (ny - out * uy) / length, (nz - out * uz) / length
-        if moves:
-            _set_in_motion(bench, mask, alongs[r], d, tables)
-            bx, by, bz = _total(bench, BEND, corner), _total(bench, BEND + 1, corner), _total(bench, BEND + 2, corner)
-            toward += nx * bx + ny * by + nz * bz
-            if len(grad_color):
-                toward += _lean(attributes[0], around, bench, grad_color, r)
-            if len(grad_logits):
-                toward += _lean(attributes[1], around, bench, grad_logits, r)
+        nx, ny, nz = _across(grad_normal, r, gx, gy, gz)
+        if moves is not None:
+            _set_in_motion(bench, mask, alongs, r, d, tables)
+            toward += _turn(bench, corner, nx, ny, nz)
+            toward += _lean(attributes[0], around, bench, grad_color, r)
+            toward += _lean(attributes[1], around, bench, grad_logits, r)
         for c in range(8):
             bent = nx * bench[SLOPE, c] + ny * bench[SLOPE + 1, c] + nz * bench[SLOPE + 2, c]
             around_out[p, c] = around[c]

@@ -47,7 +47,7 @@ def evaluate_numba(
         tuple(part.numpy() for part in tables),
         ray_arrays(rays),
         tuple(part.numpy() for part in hits),
-        (rules.min_cosine * prediction.grid.voxel_size, rules.attributes_move_surface),
+        (rules.min_cosine * prediction.grid.voxel_size, True if rules.attributes_move_surface else None),
     )
     return Seen(*_Evaluate.apply(*leaves, scene))  # type: ignore[no-untyped-call]
 
@@ -59,7 +59,7 @@ class _Scene:
     tables: tuple[Any, ...]
     lines: tuple[Any, ...]
     hits: tuple[Any, ...]
-    rules: tuple[float, bool]
+    rules: tuple[float, bool | None]
 
 
 class _Evaluate(torch.autograd.Function):
@@ -105,7 +105,7 @@ class _Evaluate(torch.autograd.Function):
         shares = (np.empty((hits, 8), np.int32), np.empty((hits, 8), number), np.empty((hits, 8), number))
         run_ranges(
             lambda start, stop: pull_back(
-                shares, start, stop, attributes, given, scene.hits, scene.lines, scene.tables, scene.rules
+                shares, start, stop, attributes, given, scene.hits, scene.lines, scene.tables, *scene.rules
             ),
             hits,
             HITS_PER_PART,
