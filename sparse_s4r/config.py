@@ -76,7 +76,7 @@ class RenderConfig(Section):
     """End of the search, metres of z-depth."""
     mode: Literal["exact", "spsg"] = "exact"
     """The true derivatives; or SPSG's nearest voxel and mean gradient, to compare with."""
-    min_corners: Annotated[int, Field(ge=5, le=8)] = 7
+    min_corners: Annotated[int, Field(ge=5, le=8)] = 6
     """Corners of a cell that must be present for it to hold surface; 8 is SPSG's rule."""
     min_cosine: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Smallest slope along a ray that the depth gradient divides by: grazing rays count at most 1 / min_cosine."""

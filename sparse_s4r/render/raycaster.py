@@ -65,7 +65,7 @@ class Raycaster:
         near: float = 0.1,
         far: float = 10.0,
         mode: Mode = "exact",
-        min_corners: int = 7,
+        min_corners: int = 6,
         min_cosine: float = 0.1,
         attributes_move_surface: bool = False,
         backend: Backend = "auto",
