@@ -51,6 +51,22 @@ def test_generic_scale_labels_up_and_jpeg(tmp_path: Path) -> None:
     expect_same_depth(frame.depth, captures.room_poses()[0])
 
 
+def test_generic_axes_direction_and_float_depth(tmp_path: Path) -> None:
+    described = {"axes": "opengl", "world_to_camera": True, "depth_scale": 1}
+    flip = np.diag([1.0, -1, -1, 1])
+    folder = captures.write_generic(tmp_path / "room", described=described)
+    for number, pose in enumerate(captures.room_poses()):
+        captures.write_matrix(folder / "poses" / f"view{number}.txt", np.linalg.inv(pose @ flip))
+        depth = captures.room_depth(pose)
+        depth[0, :2] = np.nan, -1
+        np.save(folder / "depth" / f"view{number}.npy", depth.astype(np.float32))
+        (folder / "depth" / f"view{number}.png").unlink()
+    frame = open_capture(folder).read_frame(4)
+    np.testing.assert_allclose(frame.camera.camera_to_world.numpy(), captures.room_poses()[4], atol=1e-7)
+    assert frame.depth[0, :2].tolist() == [0, 0]
+    np.testing.assert_allclose(frame.depth.numpy()[1:], captures.room_depth(captures.room_poses()[4])[1:], rtol=1e-6)
+
+
 def test_hololens_takes_poses_by_name(tmp_path: Path) -> None:
     capture = open_capture(captures.write_hololens(tmp_path / "room"))
     assert capture.layout == "hololens"
@@ -132,29 +148,81 @@ def test_empty_and_missing_folders(tmp_path: Path) -> None:
         open_capture(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         open_capture(tmp_path / "nowhere")
-    (tmp_path / "color").mkdir()
-    (tmp_path / "depth").mkdir()
+    for name in ("color", "depth", "poses"):
+        (tmp_path / name).mkdir()
     with pytest.raises(DataError, match="the capture is empty"):
         open_capture(tmp_path)
 
 
 def test_unknown_format_lists_the_known(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="auto, generic, sevenscenes, hololens"):
-        open_capture(tmp_path, "tum")
+    with pytest.raises(DataError, match=r"auto, generic, .*sevenscenes, .*hololens"):
+        open_capture(tmp_path, "polaroid")
 
 
-@pytest.mark.parametrize(
-    ("lost", "message"),
-    [
-        ("depth/view3.png", r"depth: expected a depth image for each of 12 colour images, got 11; view3"),
-        ("color/view4.png", r"color: expected a colour image for each of 12 depth images, got 11; view4"),
-        ("intrinsics.txt", r"intrinsics\.txt: .*does not exist"),
-    ],
-)
-def test_missing_files_are_named(tmp_path: Path, lost: str, message: str) -> None:
+def test_missing_intrinsics_are_named(tmp_path: Path) -> None:
     folder = captures.write_generic(tmp_path / "room")
-    (folder / lost).unlink()
-    with pytest.raises(DataError, match=message):
+    (folder / "intrinsics.txt").unlink()
+    with pytest.raises(DataError, match=r"intrinsics\.txt: .*does not exist"):
+        open_capture(folder)
+
+
+@pytest.mark.parametrize("lost", ["color", "depth"])
+def test_an_image_without_partner_is_an_error_of_its_frame(tmp_path: Path, lost: str) -> None:
+    folder = captures.write_generic(tmp_path / "room")
+    (folder / lost / "view3.png").unlink()
+    capture = open_capture(folder)
+    assert capture.names == tuple(f"view{number}" for number in range(12))
+    with pytest.raises(DataError, match=rf"{lost}/view3\.png: the .*image does not exist"):
+        capture.read_frame(3)
+    expect_same_depth(capture.read_frame(10).depth, captures.room_poses()[10])
+
+
+@pytest.mark.parametrize("lost", ["images", "depth"])
+def test_hololens_image_without_partner(tmp_path: Path, lost: str) -> None:
+    folder = captures.write_hololens(tmp_path / "room")
+    (folder / lost / "00005.png").unlink()
+    capture = open_capture(folder)
+    assert len(capture) == 8
+    assert any("7 of 15 listed frames have no images" in note for note in capture.notes)
+    with pytest.raises(DataError, match=rf"{lost}/00005\.png: the .*image does not exist"):
+        capture.read_frame(1)
+
+
+@pytest.mark.parametrize("lost", ["color", "depth"])
+def test_sevenscenes_image_without_partner(tmp_path: Path, lost: str) -> None:
+    folder = captures.write_sevenscenes(tmp_path / "seq-01", *seven_cameras())
+    (folder / f"frame-000001.{lost}.png").unlink()
+    capture = open_capture(folder)
+    assert len(capture) == 3
+    with pytest.raises(DataError, match=rf"frame-000001\.{lost}\.png: the .*image does not exist"):
+        capture.read_frame(1)
+
+
+def test_images_without_a_name_in_common(tmp_path: Path) -> None:
+    folder = captures.write_generic(tmp_path / "room")
+    for image in (folder / "depth").iterdir():
+        image.rename(image.with_name(f"depth_{image.name}"))
+    with pytest.raises(DataError, match=r"same names, got 12 colour and 12 depth images .*depth_view0, .*and 19 more"):
+        open_capture(folder)
+
+
+def test_label_images_may_lack(tmp_path: Path) -> None:
+    folder = captures.write_generic(tmp_path / "room", described={"class_names": ["wall"]})
+    (folder / "labels").mkdir()
+    for number in range(11):
+        Image.fromarray(np.zeros((captures.HEIGHT, captures.WIDTH), np.uint8)).save(
+            folder / "labels" / f"view{number}.png"
+        )
+    capture = open_capture(folder)
+    assert capture.read_frame(10).labels is not None
+    with pytest.raises(DataError, match=r"labels/view11\.png: the label image does not exist"):
+        capture.read_frame(11)
+
+
+def test_the_number_of_a_line_counts_blank_ones(tmp_path: Path) -> None:
+    folder = captures.write_generic(tmp_path / "room")
+    (folder / "intrinsics.txt").write_text("60 0 39.5\n\n  \n0 sixty 29.5\n0 0 1\n")
+    with pytest.raises(DataError, match=r"intrinsics\.txt: .*'0 sixty 29\.5' in line 4"):
         open_capture(folder)
 
 
@@ -182,6 +250,7 @@ def test_hololens_image_without_pose(tmp_path: Path) -> None:
         ('{"depth_scale": 0}', "depth_scale"),
         ('{"depht_scale": 0.001}', "depht_scale"),
         ('{"up": "w"}', "up"),
+        ('{"axes": "blender"}', "axes"),
         ("{", "JSON"),
     ],
 )

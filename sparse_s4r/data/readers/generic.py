@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from sparse_s4r.data.readers.capture import Calibration, Capture, CaptureFrame
-from sparse_s4r.data.readers.listing import IMAGE_SUFFIXES, expect_partners, files_by_name
+from sparse_s4r.data.readers.calibration import Calibration
+from sparse_s4r.data.readers.capture import Capture, CaptureFrame
+from sparse_s4r.data.readers.json_input import load_json
+from sparse_s4r.data.readers.listing import IMAGE_SUFFIXES, files_by_name, paired_names
+from sparse_s4r.data.readers.reader import Reader
+from sparse_s4r.data.readers.stored import stored
 from sparse_s4r.data.readers.text import load_matrix
 from sparse_s4r.structures.camera import expect_rigid
 from sparse_s4r.structures.errors import DataError
 
 NAME = "generic"
-DESCRIPTION = "color/NAME.png|jpg, depth/NAME.png, poses/NAME.txt, intrinsics.txt"
+DEPTH_SUFFIXES = (".png", ".npy", ".exr")
+DESCRIPTION = "color/NAME.png|jpg, depth/NAME.png|npy|exr, poses/NAME.txt, intrinsics.txt"
 AXES = {
     "x": (1.0, 0.0, 0.0),
     "-x": (-1.0, 0.0, 0.0),
@@ -37,38 +42,43 @@ class _CaptureFile(BaseModel):
     poses: str = Field(default="color", pattern="^(color|depth)$")
     class_names: tuple[str, ...] | None = None
     up: str | None = Field(default=None, pattern="^-?[xyz]$")
+    axes: Literal["opencv", "opengl"] = "opencv"
+    world_to_camera: bool = False
 
 
-def matches(folder: Path) -> bool:
-    """True if ``folder`` looks like this layout."""
-    return (folder / "color").is_dir() and (folder / "depth").is_dir()
+def detect(folder: Path) -> str | None:
+    """Why ``folder`` holds this layout; None if it does not."""
+    own = [name for name in ("poses", "intrinsics.txt") if (folder / name).exists()]
+    if not own or not (folder / "color").is_dir() or not (folder / "depth").is_dir():
+        return None
+    return f"color/ and depth/ beside {' and '.join(own)}"
 
 
 def open_generic(folder: Path) -> Capture:
-    """List the frames of a generic capture.
+    """List the frames of a generic capture; one that lacks an image or its pose is an error when it is read.
 
     Raises:
-        DataError: Missing folders, files without partner, unreadable intrinsics or a bad capture.json.
+        DataError: Missing folders, no frames, unreadable intrinsics or a bad capture.json.
     """
     color = files_by_name(folder / "color", IMAGE_SUFFIXES)
-    depth = files_by_name(folder / "depth", (".png",))
-    if not color and not depth:
-        raise DataError(f"{folder}: expected images in color/ and depth/, got none; the capture is empty")
-    expect_partners("depth image", folder / "depth", depth, color, "colour")
-    expect_partners("colour image", folder / "color", color, depth, "depth")
+    depth = files_by_name(folder / "depth", DEPTH_SUFFIXES)
+    names = paired_names(folder, color, depth)
     described = _load_capture_file(folder / "capture.json")
     has_labels = (folder / "labels").is_dir()
     labels = files_by_name(folder / "labels", (".png",)) if has_labels else {}
-    if has_labels:
-        expect_partners("label image", folder / "labels", labels, color, "colour")
-        if described.class_names is None:
-            raise DataError(
-                f"{folder / 'capture.json'}: expected class_names for the images in labels/; "
-                "list them or remove the folder"
-            )
+    if has_labels and described.class_names is None:
+        raise DataError(
+            f"{folder / 'capture.json'}: expected class_names for the images in labels/; list them or remove the folder"
+        )
     frames = tuple(
-        CaptureFrame(name, color[name], depth[name], folder / "poses" / f"{name}.txt", labels=labels.get(name))
-        for name in color
+        CaptureFrame(
+            name,
+            stored(color.get(name, folder / "color" / f"{name}.png")),
+            stored(depth.get(name, folder / "depth" / f"{name}.png")),
+            folder / "poses" / f"{name}.txt",
+            labels=stored(labels.get(name, folder / "labels" / f"{name}.png")) if has_labels else None,
+        )
+        for name in names
     )
     return Capture(
         NAME,
@@ -80,6 +90,8 @@ def open_generic(folder: Path) -> Capture:
         described.repair_gaps,
         None if described.up is None else torch.tensor(AXES[described.up], dtype=torch.float64),
         described.class_names if has_labels else None,
+        axes=described.axes,
+        world_to_camera=described.world_to_camera,
     )
 
 
@@ -108,10 +120,7 @@ def load_calibration(folder: Path, pose_is_depth: bool) -> Calibration:
 def _load_capture_file(path: Path) -> _CaptureFile:
     if not path.is_file():
         return _CaptureFile()
-    try:
-        return _CaptureFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise DataError(f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected JSON, got a file that cannot be read as such ({error})") from error
+    return load_json(path, "the description of a capture", _CaptureFile)
+
+
+READER = Reader(NAME, DESCRIPTION, detect, open_generic)

@@ -7,8 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sparse_s4r.data.readers.capture import Calibration, Capture, CaptureFrame
-from sparse_s4r.data.readers.listing import IMAGE_SUFFIXES, expect_partners, files_by_name, shorten
+from sparse_s4r.data.readers.calibration import Calibration
+from sparse_s4r.data.readers.capture import Capture, CaptureFrame
+from sparse_s4r.data.readers.listing import IMAGE_SUFFIXES, files_by_name, paired_names, shorten
+from sparse_s4r.data.readers.reader import Reader
+from sparse_s4r.data.readers.stored import stored
 from sparse_s4r.data.readers.text import load_lines, load_matrix, load_rows
 from sparse_s4r.structures.errors import DataError
 
@@ -16,9 +19,10 @@ NAME = "hololens"
 DESCRIPTION = "images/NAME.png, depth/NAME.png, K.txt, poses.txt (row i for line i of frames.txt)"
 
 
-def matches(folder: Path) -> bool:
-    """True if ``folder`` looks like this layout."""
-    return (folder / "images").is_dir() and (folder / "depth").is_dir() and (folder / "poses.txt").is_file()
+def detect(folder: Path) -> str | None:
+    """Why ``folder`` holds this layout; None if it does not."""
+    has_images = (folder / "images").is_dir() and (folder / "depth").is_dir()
+    return "images/ and depth/ beside poses.txt" if has_images and (folder / "poses.txt").is_file() else None
 
 
 def open_hololens(folder: Path) -> Capture:
@@ -27,24 +31,30 @@ def open_hololens(folder: Path) -> Capture:
     Depth is registered to colour; one-pixel gaps that its warp left are filled. The world's +y points up.
 
     Raises:
-        DataError: Missing files, images without partner or without pose, or poses that do not match frames.txt.
+        DataError: Missing files, no frames, images without pose, or poses that do not match frames.txt.
     """
     color = files_by_name(folder / "images", IMAGE_SUFFIXES)
     depth = files_by_name(folder / "depth", (".png",))
-    if not color and not depth:
-        raise DataError(f"{folder}: expected images in images/ and depth/, got none; the capture is empty")
-    expect_partners("depth image", folder / "depth", depth, color, "colour")
-    expect_partners("colour image", folder / "images", color, depth, "depth")
+    names = paired_names(folder, color, depth)
     poses = _load_poses(folder)
-    without = [name for name in color if name not in poses]
+    without = [name for name in names if name not in poses]
     if without:
         raise DataError(f"{folder / 'frames.txt'}: expected a pose for every image, got none for {shorten(without)}")
     pose_file = folder / "poses.txt"
-    absent = len(set(poses) - set(color))
+    absent = len(set(poses) - set(names))
     return Capture(
         NAME,
         folder.resolve().name,
-        tuple(CaptureFrame(name, color[name], depth[name], pose_file, poses[name]) for name in color),
+        tuple(
+            CaptureFrame(
+                name,
+                stored(color.get(name, folder / "images" / f"{name}.png")),
+                stored(depth.get(name, folder / "depth" / f"{name}.png")),
+                pose_file,
+                poses[name],
+            )
+            for name in names
+        ),
         Calibration(load_matrix(folder / "K.txt", "intrinsics", 3, 3), str(folder / "K.txt")),
         repair_gaps=True,
         up=torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64),
@@ -66,3 +76,6 @@ def _load_poses(folder: Path) -> dict[str, Tensor]:
             raise DataError(f"{folder / 'poses.txt'}: expected 16 numbers in row {number}, got {len(row)}")
         poses[Path(name).stem] = torch.tensor(row, dtype=torch.float64).reshape(4, 4)
     return poses
+
+
+READER = Reader(NAME, DESCRIPTION, detect, open_hololens)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from sparse_s4r.structures.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+Name = TypeVar("Name", int, str)
 
 
 def files_by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -29,15 +31,53 @@ def files_by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
-def expect_partners(kind: str, folder: Path, have: Iterable[str], partners: Iterable[str], partner_kind: str) -> None:
-    """Raise DataError, with counts and examples, unless every name in ``partners`` is in ``have``."""
-    names, wanted = set(have), list(partners)
-    missing = [name for name in wanted if name not in names]
-    if missing:
+def numbered_files(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
+    """Files of ``folder`` whose whole name fits ``pattern``, by the number that is its first group, in order.
+
+    Raises:
+        DataError: The folder is missing, or two files have one number.
+    """
+    found: dict[int, Path] = {}
+    for file in list_folder(folder):
+        if match := pattern.fullmatch(file.name):
+            number = int(match[1])
+            if number in found:
+                raise DataError(f"{file}: expected one file per frame, got {found[number].name} as well; remove one")
+            found[number] = file
+    return dict(sorted(found.items()))
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """Entries of ``folder``, by name.
+
+    Raises:
+        DataError: No such folder.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: expected a folder with images, but it cannot be listed ({error})") from error
+
+
+def paired_names(place: Path, color: Iterable[Name], depth: Iterable[Name]) -> list[Name]:
+    """Names of all frames, in natural order: those of the colour and of the depth images, as a rule the same.
+
+    A name without one of its images makes a frame that cannot be read. So it costs that frame and not the capture.
+
+    Raises:
+        DataError: No images, or not one colour image and depth image of one name.
+    """
+    colors, depths = set(color), set(depth)
+    if not colors and not depths:
+        raise DataError(f"{place}: expected colour and depth images, got none; the capture is empty")
+    names = sorted(colors | depths, key=lambda name: natural_key(str(name)))
+    if not colors & depths:
+        found = shorten([str(name) for name in names])
         raise DataError(
-            f"{folder}: expected a {kind} for each of {len(wanted)} {partner_kind} images, got {len(names)}; "
-            f"{shorten(missing)} without one; add what is missing or remove the {partner_kind} images"
+            f"{place}: expected colour and depth images of the same names, got {len(colors)} colour and {len(depths)} "
+            f"depth images without a name in common ({found})"
         )
+    return names
 
 
 def shorten(names: list[str], count: int = 5) -> str:

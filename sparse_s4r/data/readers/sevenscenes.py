@@ -8,15 +8,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sparse_s4r.data.readers.capture import Calibration, Capture, CaptureFrame
+from sparse_s4r.data.readers.calibration import Calibration
+from sparse_s4r.data.readers.capture import Capture, CaptureFrame
 from sparse_s4r.data.readers.generic import load_calibration
-from sparse_s4r.data.readers.listing import expect_partners, natural_key
+from sparse_s4r.data.readers.listing import natural_key, paired_names
+from sparse_s4r.data.readers.reader import Reader
+from sparse_s4r.data.readers.stored import stored
 from sparse_s4r.structures.errors import DataError
 
 NAME = "sevenscenes"
 DESCRIPTION = "frame-NNNNNN.color.png, .depth.png, .pose.txt, straight or in seq-NN/ folders"
 _COLOR = re.compile(r"frame-\d+\.color\.png")
 _DEPTH = re.compile(r"frame-\d+\.depth\.png")
+_FRAME = re.compile(r"frame-\d+\.(color|depth)\.png")
 
 # Focal length and principal point of the depth camera as published with the data set, and the usual ones of the
 # first Kinect's colour camera, whose calibration was not published.
@@ -33,9 +37,13 @@ DEPTH_TO_COLOR = (
 )
 
 
-def matches(folder: Path) -> bool:
-    """True if ``folder``, or a seq-NN folder in it, holds frames of this layout."""
-    return any(_has_frames(place) for place in _places(folder))
+def detect(folder: Path) -> str | None:
+    """Why ``folder``, or a seq-NN folder in it, holds this layout; None if it does not."""
+    for place in _places(folder):
+        found = next((file.name for file in sorted(place.iterdir()) if _FRAME.fullmatch(file.name)), None)
+        if found is not None:
+            return f"{found}" if place == folder else f"{place.name}/{found}"
+    return None
 
 
 def open_sevenscenes(folder: Path) -> Capture:
@@ -44,7 +52,7 @@ def open_sevenscenes(folder: Path) -> Capture:
     The poses are the depth camera's, which KinectFusion tracked; they are moved to the colour camera.
 
     Raises:
-        DataError: No frames, colour without depth or depth without colour.
+        DataError: No frames, or a sequence with colour or with depth images alone.
     """
     places = [place for place in _places(folder) if _has_frames(place)]
     if not places:
@@ -90,18 +98,22 @@ def _places(folder: Path) -> list[Path]:
 
 
 def _has_frames(place: Path) -> bool:
-    return any(_COLOR.fullmatch(file.name) or _DEPTH.fullmatch(file.name) for file in place.iterdir())
+    return any(_FRAME.fullmatch(file.name) for file in place.iterdir())
 
 
 def _frames(place: Path, prefix: str) -> list[CaptureFrame]:
     files = {file.name for file in place.iterdir()}
     color = {name.removesuffix(".color.png") for name in files if _COLOR.fullmatch(name)}
     depth = {name.removesuffix(".depth.png") for name in files if _DEPTH.fullmatch(name)}
-    expect_partners("depth image", place, depth, sorted(color), "colour")
-    expect_partners("colour image", place, color, sorted(depth), "depth")
     return [
         CaptureFrame(
-            f"{prefix}{name}", place / f"{name}.color.png", place / f"{name}.depth.png", place / f"{name}.pose.txt"
+            f"{prefix}{name}",
+            stored(place / f"{name}.color.png"),
+            stored(place / f"{name}.depth.png"),
+            place / f"{name}.pose.txt",
         )
-        for name in sorted(color, key=natural_key)
+        for name in paired_names(place, color, depth)
     ]
+
+
+READER = Reader(NAME, DESCRIPTION, detect, open_sevenscenes)
