@@ -1,0 +1,1 @@
+"""Homes made from a seed: rooms, furniture, their whole surface, and what a depth camera sees of them."""
