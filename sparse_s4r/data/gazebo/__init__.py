@@ -1,0 +1,1 @@
+"""Gazebo worlds as captures: SDF and mesh files in, RGB-D frames with labels and complete ground truth out."""
