@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from sparse_s4r.cli.demo_report import DemoResults, write_demo_report
-from sparse_s4r.cli.import_ import geometric_labelling
+from sparse_s4r.cli.import_labels import geometric_labelling
 from sparse_s4r.cli.import_progress import ImportProgress
 from sparse_s4r.config import load_config
 from sparse_s4r.data.import_options import ImportOptions, Labelling

@@ -11,9 +11,12 @@ from sparse_s4r.cli.check import check_command
 from sparse_s4r.cli.demo import demo_command
 from sparse_s4r.cli.environment import prepare_environment
 from sparse_s4r.cli.evaluate import evaluate_command
+from sparse_s4r.cli.gazebo import synth_world_command
 from sparse_s4r.cli.import_ import import_command
+from sparse_s4r.cli.pack import pack_command, unpack_command
 from sparse_s4r.cli.predict import predict_command
 from sparse_s4r.cli.render import render_command
+from sparse_s4r.cli.synth import synth_command
 from sparse_s4r.cli.train import train_command
 
 app = typer.Typer(
@@ -31,6 +34,10 @@ app.command("predict")(predict_command)
 app.command("render")(render_command)
 app.command("evaluate")(evaluate_command)
 app.command("demo")(demo_command)
+app.command("synth-world")(synth_world_command)
+app.command("pack")(pack_command)
+app.command("unpack")(unpack_command)
+app.command("synth")(synth_command)
 
 
 def main() -> None:

@@ -2,97 +2,111 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from sparse_s4r.data.readers.capture import Capture
 from sparse_s4r.structures.errors import DataError
 
 # More bad frames than this share is no accident of tracking but a fault of the capture as a whole.
 MAX_BAD_SHARE = 0.2
 
+# (width, height) of colour and of depth.
+Sizes = tuple[tuple[int, int], tuple[int, int]]
 
-def usable_frames(capture: Capture, skip_bad_frames: bool = False) -> tuple[Capture, tuple[str, ...]]:
+
+def usable_frames(
+    capture: Capture, skip_bad_frames: bool = False, max_share: float = MAX_BAD_SHARE
+) -> tuple[Capture, tuple[str, ...]]:
     """Check the cameras, the image sizes and all poses.
+
+    Bad are frames without a usable pose, without a readable image header, whose intrinsics do not fit their images,
+    and those whose images have other sizes than most frames have, unless they bring a calibration of their own.
 
     Args:
         capture: The capture.
-        skip_bad_frames: Leave out frames without a usable pose or with an unreadable image header.
+        skip_bad_frames: Leave out bad frames instead of stopping.
+        max_share: Largest share of all frames that may be left out.
 
     Returns:
         The capture without the bad frames, and one line for each of them.
 
     Raises:
-        DataError: No frames, intrinsics that do not fit the images, images of differing sizes; bad frames, unless
-            they may be skipped and are at most ``MAX_BAD_SHARE`` of all.
+        DataError: No frames; bad frames, unless they may be skipped and are at most ``max_share`` of all.
     """
     if len(capture) == 0:
         raise DataError(f"{capture.name}: expected posed RGB-D frames, got none; the capture is empty")
-    good: list[int] = []
-    bad: list[str] = []
-    sizes: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    bad: dict[int, str] = {}
+    sizes: dict[int, Sizes] = {}
     for index in range(len(capture)):
         try:
             capture.pose(index)
-            sizes.append(capture.sizes(index))
+            sizes[index] = _fitting_sizes(capture, index)
         except DataError as error:
-            bad.append(str(error))
-            continue
-        good.append(index)
-    expect_few_bad(bad, len(capture), skip_bad_frames)
-    usable = capture.select(good)
-    _expect_sizes(usable, sizes)
-    _expect_intrinsics(usable, *sizes[0])
-    return usable, tuple(bad)
+            bad[index] = str(error)
+    bad |= _of_other_sizes(capture, {index: size for index, size in sizes.items() if index not in bad})
+    lines = tuple(bad[index] for index in sorted(bad))
+    expect_few_bad(lines, len(capture), skip_bad_frames, max_share)
+    return (capture.select([index for index in range(len(capture)) if index not in bad]) if bad else capture), lines
 
 
-def expect_few_bad(bad: list[str], count: int, skip_bad_frames: bool) -> None:
-    """Raise DataError, quoting the frames, if any of ``count`` is bad or, where they may be skipped, too many are."""
-    if bad and not skip_bad_frames:
+def expect_few_bad(bad: Sequence[str], count: int, skip_bad_frames: bool, max_share: float = MAX_BAD_SHARE) -> None:
+    """Raise DataError, quoting the reasons, if frames are bad and may not be skipped, or are too many or all.
+
+    Args:
+        bad: One line per bad frame.
+        count: Number of all frames.
+        skip_bad_frames: Whether bad frames may be skipped.
+        max_share: Largest share that may be skipped.
+    """
+    if not bad:
+        return
+    found = f"{len(bad)} of {count} frames cannot be used"
+    if not skip_bad_frames:
+        raise DataError(f"{found}; leave out --strict to go on without them:{_listing(bad)}")
+    if len(bad) > max_share * count or len(bad) == count:
         raise DataError(
-            f"{len(bad)} of {count} frames cannot be used; --skip-bad-frames leaves them out:{_listing(bad)}"
-        )
-    if len(bad) > MAX_BAD_SHARE * count:
-        raise DataError(
-            f"{len(bad)} of {count} frames cannot be used, more than the {MAX_BAD_SHARE:.0%} that may be skipped; "
+            f"{found}, more than the {max_share:.0%} that may be left out (--max-skipped); "
             f"mend the capture:{_listing(bad)}"
         )
 
 
-def _expect_sizes(capture: Capture, sizes: list[tuple[tuple[int, int], tuple[int, int]]]) -> None:
-    first_color, first_depth = sizes[0]
-    first = capture.frames[0]
-    for frame, (color, depth) in zip(capture.frames, sizes, strict=True):
-        if capture.calibration.depth is None and depth != color:
-            raise DataError(
-                f"{frame.depth}: expected the size of {frame.color}, {_size(color)}, got {_size(depth)}; if depth has "
-                "a camera of its own, give its intrinsics in depth_intrinsics.txt"
-            )
-        if color != first_color:
-            raise DataError(
-                f"{frame.color}: expected the size of {first.color}, {_size(first_color)}, got {_size(color)}"
-            )
-        if depth != first_depth:
-            raise DataError(
-                f"{frame.depth}: expected the size of {first.depth}, {_size(first_depth)}, got {_size(depth)}"
-            )
+def _fitting_sizes(capture: Capture, index: int) -> Sizes:
+    color, depth = capture.sizes(index)
+    calibration, frame = capture.calibration_of(index), capture.frames[index]
+    if calibration.depth is None and not calibration.depth_has_own_size and depth != color:
+        raise DataError(
+            f"{frame.depth}: expected the size of {frame.color}, {_size(color)}, got {_size(depth)}; if depth has "
+            "a camera of its own, give its intrinsics in depth_intrinsics.txt"
+        )
+    calibration.expect_fit(color, depth)
+    return color, depth
 
 
-def _expect_intrinsics(capture: Capture, color: tuple[int, int], depth: tuple[int, int]) -> None:
-    calibration = capture.calibration
-    cameras = [("colour", calibration.color, color)]
-    if calibration.depth is not None:
-        cameras.append(("depth", calibration.depth, depth))
-    for role, matrix, (width, height) in cameras:
-        (fx, _, cx), (_, fy, cy), last = matrix.tolist()
-        # NaN fails every comparison, so that it is caught here too.
-        if not (fx > 0 and fy > 0 and 0 < cx < width and 0 < cy < height and last == [0, 0, 1]):
-            raise DataError(
-                f"{calibration.source}: expected {role} intrinsics [fx 0 cx; 0 fy cy; 0 0 1] for {width}x{height} "
-                f"images, got {matrix.tolist()}; are they of another resolution?"
-            )
+def _of_other_sizes(capture: Capture, sizes: dict[int, Sizes]) -> dict[int, str]:
+    """Frames whose sizes are not those of most frames that share the capture's calibration."""
+    shared = {index: size for index, size in sizes.items() if capture.frames[index].calibration is None}
+    if not shared:
+        return {}
+    usual, _ = Counter(shared.values()).most_common(1)[0]
+    found = {}
+    for index, size in shared.items():
+        frame = capture.frames[index]
+        for image, expected, got in zip((frame.color, frame.depth), usual, size, strict=True):
+            if got != expected:
+                found[index] = (
+                    f"{image}: expected {_size(expected)} as most frames have, got {_size(got)}; images of several "
+                    "sizes need intrinsics for each"
+                )
+                break
+    return found
 
 
-def _listing(lines: list[str], count: int = 10) -> str:
-    more = len(lines) - count
-    shown = [*lines[:count], f"and {more} more"] if more > 0 else lines
+def _listing(lines: Sequence[str], count: int = 10) -> str:
+    """The reasons, each once, with the number of frames that share it."""
+    reasons = [line if times == 1 else f"{line} ({times} frames)" for line, times in Counter(lines).items()]
+    more = len(reasons) - count
+    shown = [*reasons[:count], f"and {more} more"] if more > 0 else reasons
     return "".join(f"\n  {line}" for line in shown)
 
 

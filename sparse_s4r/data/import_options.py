@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from sparse_s4r.data.capture_check import MAX_BAD_SHARE
 from sparse_s4r.data.readers.generic import AXES
 from sparse_s4r.data.splits import KeepMode
 from sparse_s4r.structures import RGBDFrame
 from sparse_s4r.structures.errors import DataError
+
+if TYPE_CHECKING:
+    from sparse_s4r.data.report import CaptureReport
+
+
+@dataclass(frozen=True)
+class KeyFrameRule:
+    """How far the camera must move from one key frame to the next: one of the two suffices.
+
+    Attributes:
+        distance: Metres.
+        degrees: Turn of the camera.
+    """
+
+    distance: float = 0.1
+    degrees: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.distance > 0 or not self.degrees > 0:
+            raise DataError(f"key_distance, key_degrees: expected numbers > 0, got {self.distance} and {self.degrees}")
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,9 @@ class ImportOptions:
         depth_max: Depth beyond which a sample is not fused, metres.
         every: Use every n-th frame.
         image_width: Width of the stored images in pixels; smaller sources keep theirs.
-        skip_bad_frames: Leave out frames that cannot be used instead of stopping.
+        key_frames: Use only key frames, chosen by motion and sharpness among every n-th; None for all.
+        strict: Stop at frames that cannot be used instead of leaving them out.
+        max_skipped: Largest share, in [0, 1], of the frames that may be left out because they cannot be used.
     """
 
     voxel_size: float = 0.02
@@ -42,7 +65,9 @@ class ImportOptions:
     depth_max: float = 6.0
     every: int = 1
     image_width: int = 640
-    skip_bad_frames: bool = False
+    key_frames: KeyFrameRule | None = None
+    strict: bool = False
+    max_skipped: float = MAX_BAD_SHARE
 
     def __post_init__(self) -> None:
         if not self.voxel_size > 0 or not self.depth_max > 0 or not self.truncation_voxels > 0:
@@ -52,6 +77,8 @@ class ImportOptions:
             )
         if self.every < 1 or self.image_width < 16:
             raise DataError(f"every, image_width: expected at least 1 and 16, got {self.every} and {self.image_width}")
+        if not 0 <= self.max_skipped <= 1:
+            raise DataError(f"max_skipped: expected a share in [0, 1], got {self.max_skipped}")
         if self.up != "auto" and self.up not in AXES:
             raise DataError(f"up: expected auto or one of {', '.join(AXES)}, got {self.up!r}")
 
@@ -76,6 +103,25 @@ class Labelling:
 
 
 @dataclass(frozen=True)
+class StageRate:
+    """How fast a stage of an import was.
+
+    Attributes:
+        title: What was done.
+        frames: Number of frames.
+        seconds: Wall time.
+    """
+
+    title: str
+    frames: int
+    seconds: float
+
+    def __str__(self) -> str:
+        rate = self.frames / self.seconds if self.seconds > 0 else 0.0
+        return f"{self.title}: {self.frames} in {self.seconds:.1f} s, {rate:.1f} per second"
+
+
+@dataclass(frozen=True)
 class ImportSummary:
     """What an import did.
 
@@ -89,6 +135,8 @@ class ImportSummary:
         voxels_target: Voxels of the fuller scan.
         extent: Size of the scene's box, metres.
         seconds: Wall time.
+        stages: Frames per second of each stage.
+        report: What the capture holds and what looks wrong with it.
     """
 
     frames: int
@@ -100,6 +148,8 @@ class ImportSummary:
     voxels_target: int
     extent: tuple[float, float, float]
     seconds: float
+    stages: tuple[StageRate, ...]
+    report: CaptureReport
 
 
 class ImportObserver(Protocol):

@@ -73,23 +73,29 @@ class SceneWriter:
 
     def add_frame(self, frame: RGBDFrame, split: Split) -> None:
         """Write the images of ``frame``; depth beyond the range of 16 bits is an error."""
+        self.append(self.write_images(frame, split))
+
+    def append(self, document: FrameDocument) -> None:
+        """List a frame whose images are written; frames are listed in capture order."""
+        self._frames.append(document)
+
+    def write_images(self, frame: RGBDFrame, split: Split) -> FrameDocument:
+        """Write the images of ``frame`` and say what to list; may be called from several threads."""
         files = {kind: f"frames/{frame.name}.{kind}.png" for kind in ("color", "depth", "labels")}
         save_color(self.folder / files["color"], frame.color)
         save_depth(self.folder / files["depth"], frame.depth, self.info.depth_scale)
         if frame.labels is not None:
             save_labels(self.folder / files["labels"], frame.labels)
-        self._frames.append(
-            FrameDocument(
-                name=frame.name,
-                split=split,
-                color=files["color"],
-                depth=files["depth"],
-                labels=None if frame.labels is None else files["labels"],
-                intrinsics=matrix3(frame.camera.intrinsics),
-                camera_to_world=matrix4(frame.camera.camera_to_world),
-                width=frame.camera.width,
-                height=frame.camera.height,
-            )
+        return FrameDocument(
+            name=frame.name,
+            split=split,
+            color=files["color"],
+            depth=files["depth"],
+            labels=None if frame.labels is None else files["labels"],
+            intrinsics=matrix3(frame.camera.intrinsics),
+            camera_to_world=matrix4(frame.camera.camera_to_world),
+            width=frame.camera.width,
+            height=frame.camera.height,
         )
 
     @property

@@ -41,22 +41,57 @@ def fuse_frames(frames: Iterable[RGBDFrame], grid: GridSpec, depth_max: float = 
     Source:
         Curless and Levoy, "A volumetric method for building complex models from range images", 1996.
     """
-    if not depth_max > 0:
-        raise ValueError(f"depth_max: expected metres > 0, got {depth_max}")
-    volume = _empty_volume(grid.voxel_size)
-    count = 0
+    fusion = Fusion(grid, depth_max)
     for frame in frames:
-        count += 1
-        _integrate(volume, frame.to("cpu"), grid, depth_max)
-    if count == 0:
-        raise DataError("frames: expected at least one RGB-D frame to fuse, got none; check the frame selection")
-    scan = _read_band(volume, grid)
-    if len(scan) == 0:
-        raise DataError(
-            f"frames: expected depth samples in (0, {depth_max:g}] m, got none in {count} frames that reach the "
-            "band; check the depth scale and depth_max"
-        )
-    return scan
+        fusion.add(frame.to("cpu"))
+    return fusion.scan()
+
+
+class Fusion:
+    """A fusion to which frames are added one by one; see ``fuse_frames``.
+
+    Args:
+        grid: Placement of the voxels.
+        depth_max: Depth beyond which a sample is ignored, metres.
+        blocks: Number of blocks to make room for at once; more come at the price of copying, so a guess helps.
+    """
+
+    def __init__(self, grid: GridSpec, depth_max: float = 6.0, blocks: int = _INITIAL_BLOCKS) -> None:
+        if not depth_max > 0:
+            raise ValueError(f"depth_max: expected metres > 0, got {depth_max}")
+        self._grid = grid
+        self._depth_max = depth_max
+        self._volume = _empty_volume(grid.voxel_size, blocks)
+        self._count = 0
+
+    def add(self, frame: RGBDFrame, blocks: Tensor | None = None) -> None:
+        """Add one frame on the CPU.
+
+        Args:
+            frame: The frame.
+            blocks: Its ``touched_blocks``, where they are known already.
+        """
+        self._count += 1
+        if blocks is None:
+            blocks = touched_blocks(frame.depth, frame.camera, self._grid, self._depth_max)
+        if len(blocks):
+            _integrate(self._volume, frame, self._grid, self._depth_max, blocks)
+
+    def scan(self) -> SparseTSDF:
+        """The band of all frames so far, coordinates sorted by (x, y, z); float32.
+
+        Raises:
+            DataError: No frames, or no depth sample within ``depth_max``.
+        """
+        if self._count == 0:
+            raise DataError("frames: expected at least one RGB-D frame to fuse, got none; check the frame selection")
+        scan = _read_band(self._volume, self._grid)
+        if len(scan) == 0:
+            raise DataError(
+                f"frames: expected depth samples in (0, {self._depth_max:g}] m, got none in {self._count} frames that "
+                "reach the band; check the depth scale and depth_max"
+            )
+        return scan
 
 
 def touched_blocks(depth: Tensor, camera: Camera, grid: GridSpec, depth_max: float) -> Tensor:
@@ -73,54 +108,54 @@ def touched_blocks(depth: Tensor, camera: Camera, grid: GridSpec, depth_max: flo
     Returns:
         (B, 3) int64 block coordinates, unique.
     """
-    valid = (depth > 0) & (depth <= depth_max)
-    if not bool(valid.any()):
+    from sparse_s4r.geometry.block_loops import band_bounds, mark_band
+
+    values = depth.float().contiguous().numpy()
+    to_world = _pixel_to_world(camera)
+    shift = (camera.center.double() - torch.tensor(grid.origin, dtype=torch.float64)) / grid.voxel_size
+    start, size = shift.float().numpy(), np.float32(grid.voxel_size)
+    lower, upper = np.full(3, np.iinfo(np.int64).max), np.full(3, np.iinfo(np.int64).min)
+    band_bounds(values, to_world, start, size, np.float32(grid.truncation), np.float32(depth_max), lower, upper)
+    if (upper < lower).any():
         return torch.empty((0, 3), dtype=torch.int64)
-    # Points one voxel apart in z along the truncated part of every ray.
+    first, last = (lower - 1) // BLOCK, (upper + 1) // BLOCK
+    # Points one voxel apart in z along the truncated part of every ray. A voxel of the band lies within one voxel of
+    # such a point: half a step, half a pixel and its own rounding.
     steps = 2 * math.ceil(grid.truncation_voxels) + 1
-    offsets = torch.linspace(-grid.truncation, grid.truncation, steps)
-    reach = (depth[valid].float().unsqueeze(1) + offsets).clamp_min_(0).reshape(-1)
-    directions = camera.ray_directions().float()[valid]
-    columns = []
-    for axis in range(3):
-        ray = directions[:, axis].repeat_interleave(steps)
-        shift = (float(camera.center[axis]) - grid.origin[axis]) / grid.voxel_size
-        columns.append(torch.floor(ray.mul_(reach).div_(grid.voxel_size).add_(shift)).int())
-    voxels = _unique_cells(columns)
-    # A voxel of the band lies within one voxel of such a point: half a step, half a pixel and its own rounding.
-    corners = torch.cartesian_prod(*[torch.tensor([-1, 1])] * 3)
-    blocks = torch.div(voxels.unsqueeze(1) + corners, BLOCK, rounding_mode="floor").reshape(-1, 3)
-    return _unique_cells(list(blocks.int().unbind(1)))
+    offsets = torch.linspace(-grid.truncation, grid.truncation, steps).numpy()
+    marked = np.zeros(last - first + 1, dtype=np.bool_)
+    mark_band(values, to_world, start, size, offsets, np.float32(depth_max), first, marked)
+    return torch.from_numpy(np.argwhere(marked) + first)
 
 
-def _unique_cells(columns: list[Tensor]) -> Tensor:
-    """Sorted unique cells (N, 3) int64 of three int32 columns.
+def surface_box(depth: Tensor, camera: Camera, depth_max: float) -> tuple[Tensor, Tensor]:
+    """Corners (3,) and (3,) float64 of the box around what a depth image (H, W) shows; infinite if that is nothing."""
+    from sparse_s4r.geometry.block_loops import surface_bounds
 
-    Through a bit per cell of the bounding box, and column by column: many times faster than sorting rows.
-    """
-    lower = [int(column.min()) for column in columns]
-    size = [int(column.max()) - low + 1 for column, low in zip(columns, lower, strict=True)]
-    flat = torch.zeros_like(columns[0], dtype=torch.int64)
-    for column, low, extent in zip(columns, lower, size, strict=True):
-        flat.mul_(extent).add_(column).sub_(low)
-    seen = torch.zeros(math.prod(size), dtype=torch.bool)
-    seen[flat] = True
-    cells = torch.unravel_index(seen.nonzero().squeeze(1), size)
-    return torch.stack(cells, dim=1) + torch.tensor(lower)
+    lower, upper = np.full(3, np.inf, dtype=np.float32), np.full(3, -np.inf, dtype=np.float32)
+    values = depth.float().contiguous().numpy()
+    surface_bounds(values, _pixel_to_world(camera), camera.center.float().numpy(), np.float32(depth_max), lower, upper)
+    return torch.from_numpy(lower).double(), torch.from_numpy(upper).double()
 
 
-def _empty_volume(voxel_size: float) -> o3d.t.geometry.VoxelBlockGrid:
+def _pixel_to_world(camera: Camera) -> np.ndarray:
+    """(3, 3) float64 from pixels (column, row, 1) to world directions whose parameter is z-depth."""
+    matrix = camera.camera_to_world[:3, :3].double() @ torch.linalg.inv(camera.intrinsics.double())
+    directions: np.ndarray = matrix.contiguous().numpy()
+    return directions
+
+
+def _empty_volume(voxel_size: float, blocks: int) -> o3d.t.geometry.VoxelBlockGrid:
     single = o3d.core.float32
     return o3d.t.geometry.VoxelBlockGrid(
-        ("tsdf", "weight", "color"), (single, single, single), (1, 1, 3), voxel_size, BLOCK, _INITIAL_BLOCKS
+        ("tsdf", "weight", "color"), (single, single, single), (1, 1, 3), voxel_size, BLOCK, blocks
     )
 
 
-def _integrate(volume: o3d.t.geometry.VoxelBlockGrid, frame: RGBDFrame, grid: GridSpec, depth_max: float) -> None:
+def _integrate(
+    volume: o3d.t.geometry.VoxelBlockGrid, frame: RGBDFrame, grid: GridSpec, depth_max: float, blocks: Tensor
+) -> None:
     """Add one frame; the library wants one extrinsic per call and the same cut-offs in every call."""
-    blocks = touched_blocks(frame.depth, frame.camera, grid, depth_max)
-    if len(blocks) == 0:
-        return
     # Open3D truncates pixel coordinates where we round, and drops the outermost half pixel: shift by half a pixel
     # and add an invalid row and column.
     intrinsics = frame.camera.intrinsics.double().numpy().copy()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sparse_s4r.geometry.fusion import BAND
 from sparse_s4r.structures import BLOCK, Camera, GridSpec, ObservationGrid, RGBDFrame, SparseTSDF, VoxelState
+from sparse_s4r.structures.parallel import run_ranges
 
-# Points projected at once; about 100 MB of temporaries.
-_CHUNK = 1 << 19
+# Points that a thread looks at before it takes the next ones.
+_CHUNK = 1 << 15
 
 
 def observe(
@@ -37,17 +39,40 @@ def observe(
     Raises:
         ValueError: An empty box.
     """
-    scan = scan.to("cpu")
-    first, size = _block_box(scan.grid, lower.cpu(), upper.cpu())
-    near = _blocks_near(scan.coordinates, first, size)
-    lattice = _Lattice(scan.grid, first, size)
-    detail = _Detail(scan.grid, near + first)
-    margin = BAND * scan.grid.truncation
-    for frame in (frame.to("cpu") for frame in frames):
-        depth = torch.where(frame.depth <= depth_max, frame.depth, 0.0).float()
-        lattice.look(depth, frame.camera, margin)
-        detail.look(depth, frame.camera, margin)
-    return _assemble(scan, first, lattice.blocks(), near, detail.states)
+    observation = Observation(scan.to("cpu"), lower, upper, depth_max)
+    for frame in frames:
+        observation.add(frame.to("cpu"))
+    return observation.grid()
+
+
+class Observation:
+    """An observation to which frames are added one by one; see ``observe``.
+
+    Args:
+        scan: The fused scan, on the CPU.
+        lower: (3,) lower corner of the box, world metres.
+        upper: (3,) upper corner of the box, world metres.
+        depth_max: Depth beyond which a sample is ignored, metres.
+    """
+
+    def __init__(self, scan: SparseTSDF, lower: Tensor, upper: Tensor, depth_max: float = 6.0) -> None:
+        self._scan = scan
+        self._depth_max = depth_max
+        self._first, size = _block_box(scan.grid, lower.cpu(), upper.cpu())
+        self._near = _blocks_near(scan.coordinates, self._first, size)
+        self._lattice = _Lattice(scan.grid, self._first, size)
+        self._detail = _Detail(scan.grid, self._near + self._first)
+
+    def add(self, frame: RGBDFrame) -> None:
+        """Add one frame on the CPU, of those that the scan was fused from."""
+        depth = torch.where(frame.depth <= self._depth_max, frame.depth, 0.0).float().contiguous()
+        margin = BAND * self._scan.grid.truncation
+        self._lattice.look(depth, frame.camera, margin)
+        self._detail.look(depth, frame.camera, margin)
+
+    def grid(self) -> ObservationGrid:
+        """What the frames so far have seen."""
+        return _assemble(self._scan, self._first, self._lattice.blocks(), self._near, self._detail.states)
 
 
 def _block_box(grid: GridSpec, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,27 +86,18 @@ def _block_box(grid: GridSpec, lower: Tensor, upper: Tensor) -> tuple[Tensor, Te
 
 def _blocks_near(coordinates: Tensor, first: Tensor, size: Tensor) -> Tensor:
     """Blocks (B, 3) of the box, relative to ``first``, that hold or touch one of the voxels; sorted."""
+    from sparse_s4r.geometry.block_loops import mark_around
+
     marked = torch.zeros(size.tolist(), dtype=torch.bool)
-    for offset in torch.cartesian_prod(*[torch.tensor([-1, 0, 1])] * 3):
-        block = torch.div(coordinates + offset, BLOCK, rounding_mode="floor") - first
-        block = block[((block >= 0) & (block < size)).all(dim=1)]
-        marked[block[:, 0], block[:, 1], block[:, 2]] = True
+    mark_around(coordinates.long().contiguous().numpy(), first.numpy(), marked.numpy())
     return marked.nonzero()
 
 
-def _free(points: Tensor, depth: Tensor, camera: Camera, margin: float) -> Tensor:
-    """True (P,) where the depth image lies more than ``margin`` metres behind a point (P, 3) float32."""
-    to_camera = torch.linalg.inv(camera.camera_to_world.double())
-    matrix = camera.intrinsics.double() @ to_camera[:3]
-    matrix = matrix.float()
-    image = torch.addmm(matrix[:, 3], points, matrix[:, :3].T)
-    z = image[:, 2]
-    pixel = (image[:, :2] / z.unsqueeze(1)).round_()
-    column, row = pixel[:, 0], pixel[:, 1]
-    inside = (z > 0) & (column >= 0) & (row >= 0) & (column <= camera.width - 1) & (row <= camera.height - 1)
-    flat = torch.where(inside, row * camera.width + column, 0.0).long()
-    # A missing depth is 0 and thus never behind anything in front of the camera.
-    return inside & (depth.reshape(-1)[flat] > z + margin)
+def _world_to_image(camera: Camera) -> np.ndarray:
+    """(3, 4) float64 from the world to (column, row, 1) times z-depth."""
+    matrix = camera.intrinsics.double() @ torch.linalg.inv(camera.camera_to_world.double())[:3]
+    projection: np.ndarray = matrix.contiguous().numpy()
+    return projection
 
 
 class _Lattice:
@@ -99,8 +115,15 @@ class _Lattice:
         self._seen = torch.zeros(len(self._points), dtype=torch.bool)
 
     def look(self, depth: Tensor, camera: Camera, margin: float) -> None:
-        for part, seen in zip(torch.split(self._points, _CHUNK), torch.split(self._seen, _CHUNK), strict=True):
-            seen |= _free(part, depth, camera, margin)
+        from sparse_s4r.geometry.block_loops import look_at_points
+
+        points, seen = self._points.numpy(), self._seen.numpy()
+        image, matrix = depth.numpy(), _world_to_image(camera)
+
+        def look(start: int, stop: int) -> None:
+            look_at_points(points[start:stop], image, matrix, margin, seen[start:stop])
+
+        run_ranges(look, len(points), _CHUNK)
 
     def blocks(self) -> Tensor:
         """True (X, Y, Z) where a block was seen free in all of its nine points."""
@@ -123,10 +146,16 @@ class _Detail:
         self.states = torch.zeros((len(blocks), BLOCK**3), dtype=torch.bool)
 
     def look(self, depth: Tensor, camera: Camera, margin: float) -> None:
-        rows = self._in_frustum(camera, float(depth.max()) - margin)
-        for part in torch.split(rows, max(1, _CHUNK // BLOCK**3)):
-            points = (self._centers[part].unsqueeze(1) + self._offsets).reshape(-1, 3)
-            self.states[part] |= _free(points, depth, camera, margin).reshape(len(part), BLOCK**3)
+        from sparse_s4r.geometry.block_loops import look_at_blocks
+
+        rows = self._in_frustum(camera, float(depth.max()) - margin).numpy()
+        centers, offsets, states = self._centers.numpy(), self._offsets.numpy(), self.states.numpy()
+        image, matrix = depth.numpy(), _world_to_image(camera)
+
+        def look(start: int, stop: int) -> None:
+            look_at_blocks(rows[start:stop], centers, offsets, image, matrix, margin, states)
+
+        run_ranges(look, len(rows), max(1, _CHUNK // BLOCK**3))
 
     def _in_frustum(self, camera: Camera, far: float) -> Tensor:
         """Rows of the blocks whose bounding sphere meets the frustum up to z-depth ``far``."""

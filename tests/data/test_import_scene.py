@@ -62,7 +62,8 @@ def test_up_is_found_without_declaration(tmp_path: Path) -> None:
     turn = np.array(open_scene(tmp_path / "scene").document.source_to_world)
     # Depth in whole millimetres tilts the averaged normals by well under a degree.
     np.testing.assert_allclose(turn[:3, :3] @ tilt[:3, 2], [0, 0, 1], atol=0.01)
-    assert any(note.startswith("up: ") for note in summary.notes)
+    assert summary.report.up.off < 1.0
+    assert "cameras" in summary.report.up.source
 
 
 def test_frames_survive_with_images_cameras_and_split(tmp_path: Path) -> None:
@@ -154,8 +155,8 @@ SCALED_POSE = "2 0 0 0\n0 2 0 0\n0 0 2 0\n0 0 0 1\n"
 def test_bad_pose_is_named_and_nothing_is_written(tmp_path: Path, text: str, message: str) -> None:
     folder = captures.write_generic(tmp_path / "room")
     damage_pose(folder, [3], text)
-    with pytest.raises(DataError, match=rf"(?s)1 of 12 frames.*{message}"):
-        run(folder, tmp_path / "scene")
+    with pytest.raises(DataError, match=rf"(?s)1 of 12 frames.*--strict.*{message}"):
+        run(folder, tmp_path / "scene", strict=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["room"]
 
 
@@ -163,21 +164,8 @@ def test_missing_pose_is_named(tmp_path: Path) -> None:
     folder = captures.write_generic(tmp_path / "room")
     (folder / "poses" / "view5.txt").unlink()
     with pytest.raises(DataError, match=r"view5\.txt.*does not exist"):
-        run(folder, tmp_path / "scene")
+        run(folder, tmp_path / "scene", strict=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["room"]
-
-
-def test_lost_frames_can_be_skipped_but_not_many(tmp_path: Path) -> None:
-    folder = captures.write_generic(tmp_path / "room")
-    damage_pose(folder, [3, 4], NAN_POSE)
-    summary = run(folder, tmp_path / "scene", skip_bad_frames=True, up="z")
-    assert summary.frames == 10
-    assert [("view3.txt" in line, "view4.txt" in line) for line in summary.skipped] == [(True, False), (False, True)]
-    assert "view3" not in open_scene(tmp_path / "scene").frame_names()
-    damage_pose(folder, [3, 4, 5], NAN_POSE)
-    with pytest.raises(DataError, match="3 of 12 frames cannot be used, more than the 20%"):
-        run(folder, tmp_path / "other", skip_bad_frames=True)
-    assert not (tmp_path / "other").exists()
 
 
 def write_size(path: Path, width: int, height: int) -> None:
@@ -215,17 +203,8 @@ def test_bad_file_is_named_and_nothing_is_written(tmp_path: Path, damage: object
     folder = captures.write_generic(tmp_path / "room")
     damage(folder)  # type: ignore[operator]
     with pytest.raises(DataError, match=f"(?s){message}"):
-        run(folder, tmp_path / "scene", up="z")
+        run(folder, tmp_path / "scene", up="z", strict=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["room"]
-
-
-def test_unreadable_image_can_be_skipped(tmp_path: Path) -> None:
-    folder = captures.write_generic(tmp_path / "room")
-    truncate(folder / "color" / "view2.png")
-    summary = run(folder, tmp_path / "scene", skip_bad_frames=True, up="z")
-    assert summary.frames == 11
-    assert "view2.png" in summary.skipped[0]
-    assert check_scene(tmp_path / "scene").problems == ()
 
 
 def test_depth_of_another_size_needs_its_own_intrinsics(tmp_path: Path) -> None:
@@ -257,11 +236,13 @@ def test_wrong_depth_scale_is_suspected(tmp_path: Path) -> None:
     poses = [captures.look(np.array([0.12 * n - 0.6, 0.1 * n - 0.5, 1.3]), 1.2, 0.35) for n in range(10)]
     folder = captures.write_generic(tmp_path / "room", poses, scale=0.0002)
     summary = run(folder, tmp_path / "scene", up="z", depth_max=16.0)
-    assert any("multiplied by 0.2" in warning for warning in summary.warnings)
+    assert any("depth x 0.2" in warning for warning in summary.warnings)
+    assert check_scene(tmp_path / "scene").problems == ()
 
 
 @pytest.mark.parametrize(
-    "options", [{"voxel_size": 0.0}, {"depth_max": -1.0}, {"every": 0}, {"image_width": 4}, {"up": "w"}]
+    "options",
+    [{"voxel_size": 0.0}, {"depth_max": -1.0}, {"every": 0}, {"image_width": 4}, {"up": "w"}, {"max_skipped": 1.5}],
 )
 def test_bad_options_are_named(options: dict[str, object]) -> None:
     with pytest.raises(DataError, match=next(iter(options))):
