@@ -75,7 +75,9 @@ def test_the_objective_follows_the_configuration() -> None:
 
 
 def test_the_raycaster_follows_the_configuration() -> None:
-    raycaster = build_raycaster(config_of("render.near=0.5", "render.far=7", "render.mode=spsg", "render.min_corners=8"))
+    raycaster = build_raycaster(
+        config_of("render.near=0.5", "render.far=7", "render.mode=spsg", "render.min_corners=8")
+    )
     assert (raycaster.near, raycaster.far, raycaster.mode, raycaster.min_corners) == (0.5, 7.0, "spsg", 8)
 
 

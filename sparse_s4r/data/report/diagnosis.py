@@ -108,12 +108,14 @@ def _wrong_reading(trials: Trials, best: Assumption, evidence: str) -> Finding:
     remedies = []
     if inverted:
         kinds.append(f"inverted poses: they are {direction}, not {declared_direction}")
-        remedies.append("invert every pose")
+        value = "true" if direction == "world-to-camera" else "false"
+        remedies.append(f'invert every pose (in the generic layout, set "world_to_camera": {value} in capture.json)')
     if turned:
         kinds.append(f"wrong camera axes: they are {axes}, called {declared_axes}")
         standard = {axes, declared_axes} == {"OpenGL axes", "OpenCV axes"}
         remedies.append(
-            "negate the second and third column of every camera-to-world rotation"
+            "negate the second and third column of every camera-to-world rotation (in the generic layout, set "
+            f'"axes": "{axes.split()[0].lower()}" in capture.json)'
             if standard
             else f"turn the camera axes of every pose from {axes} into x right, y down, z forward"
         )
