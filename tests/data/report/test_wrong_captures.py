@@ -67,7 +67,7 @@ def test_good_captures_raise_no_alarm(room: Capture, tmp_path: Path) -> None:
             lambda c: rooms.with_poses(c, lambda _, pose: rooms.inverse(pose @ rooms.flip(1, -1, -1))),
             "inverted poses: they are world-to-camera, not camera-to-world; wrong camera axes",
             "with world-to-camera, OpenGL axes",
-            "invert every pose and negate",
+            "in capture.json) and negate",
         ),
         (lambda c: replace(c, axes="opengl"), "they are OpenCV axes, called OpenGL axes", "OpenCV axes", "negate"),
         (lambda c: replace(c, world_to_camera=True), "they are camera-to-world, not world-to", "as declared", "invert"),
