@@ -20,7 +20,7 @@ def print_report(report: CaptureReport, console: Console) -> None:
     for finding in report.findings:
         _print_finding(finding, console)
     if not report.findings:
-        console.print(Text("nothing looks wrong", style="green"))
+        console.print(Text(report.verdict, style="yellow" if "cannot be told" in report.verdict else "green"))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -293,3 +293,13 @@ class CaptureReport:
     findings: tuple[Finding, ...]
     seconds: float
     outcome: ImportOutcome | None = None
+
+    @property
+    def verdict(self) -> str:
+        """In a line, what a capture without findings is: sound, or not to be judged in some respect."""
+        unknown = [
+            name
+            for name, verdict in (("poses", self.poses.verdict), ("registration of colour", self.color.verdict))
+            if verdict == "cannot be told"
+        ]
+        return "nothing looks wrong" + (f", but {' and '.join(unknown)} cannot be told" if unknown else "")

@@ -96,7 +96,7 @@ def _summary(report: CaptureReport) -> str:
 
 def _findings(page: _Page, report: CaptureReport) -> None:
     if not report.findings:
-        page.write("Nothing looks wrong.", 20, GOOD)
+        page.write(f"{report.verdict.capitalize()}.", 20, WARNING if "cannot be told" in report.verdict else GOOD)
     for finding in report.findings:
         color = ERROR if finding.severity == "error" else WARNING
         page.write(f"{finding.severity.capitalize()}: {finding.kind}", 20, color)

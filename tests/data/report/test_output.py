@@ -63,6 +63,13 @@ def test_findings_come_first_with_evidence_and_remedy(room: Capture) -> None:
     assert "nothing looks wrong" not in text
 
 
+def test_what_cannot_be_told_is_not_called_right(room: Capture) -> None:
+    report = inspect_capture(room)
+    assert report.verdict == "nothing looks wrong"
+    unknown = replace(report, poses=replace(report.poses, verdict="cannot be told"))
+    assert printed(unknown).splitlines()[1] == "nothing looks wrong, but poses cannot be told"
+
+
 def test_the_import_completes_the_report(room: Capture) -> None:
     report = complete_report(inspect_capture(room), OUTCOME)
     text = printed(report)
