@@ -68,7 +68,8 @@ def import_scene(
         raise DataError(f"{out}: expected a folder that does not exist yet, got one that does; name another or move it")
     observer = observer or Silent()
     clock = StageClock(observer)
-    with Workers(jobs) as workers, new_folder(out) as folder:
+    # In this order, so that no thread writes into the folder any more when an error removes it.
+    with new_folder(out) as folder, Workers(jobs) as workers:
         chosen = _choose(capture, options, workers, clock)
         observer.stage("report", 1)
         sample = draw_sample(chosen.capture)

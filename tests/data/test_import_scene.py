@@ -1,11 +1,15 @@
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
+from sparse_s4r.data import scene_writer
+from sparse_s4r.data.images import save_color
 from sparse_s4r.data.import_options import ImportOptions, ImportSummary, Labelling
 from sparse_s4r.data.import_scene import import_scene
 from sparse_s4r.data.readers import open_capture
@@ -204,6 +208,26 @@ def test_bad_file_is_named_and_nothing_is_written(tmp_path: Path, damage: object
     damage(folder)  # type: ignore[operator]
     with pytest.raises(DataError, match=f"(?s){message}"):
         run(folder, tmp_path / "scene", up="z", strict=True)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["room"]
+
+
+def test_no_thread_writes_any_more_when_an_error_removes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = captures.write_generic(tmp_path / "room")
+    Image.fromarray(np.zeros((60, 80), np.uint16)).save(folder / "depth" / "view9.png")
+    there: list[bool] = []
+
+    def slow(path: Path, color: Tensor) -> None:
+        time.sleep(0.2)
+        there.append(path.parent.exists())
+        save_color(path, color)
+
+    monkeypatch.setattr(scene_writer, "save_color", slow)
+    with pytest.raises(DataError, match=r"view9\.png"):
+        run(folder, tmp_path / "scene", up="z", strict=True)
+    assert there
+    assert all(there)
     assert [entry.name for entry in tmp_path.iterdir()] == ["room"]
 
 
