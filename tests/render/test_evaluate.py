@@ -79,7 +79,7 @@ def test_attributes_that_move_the_surface_equal_finite_differences(backend: str,
     values = prediction.tsdf[rows].clone().requires_grad_()
     # As for depth, times the slope of random values: some 100 per metre of depth.
     image = image_of_distances(prediction, rows, moving, name)
-    assert torch.autograd.gradcheck(image, (values,), eps=1e-7, atol=1e-2, rtol=1e-3)
+    assert torch.autograd.gradcheck(image, (values,), eps=1e-7, atol=5e-3, rtol=1e-3)
 
 
 @backends

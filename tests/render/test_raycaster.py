@@ -12,54 +12,7 @@ from sparse_s4r.geometry.fusion import fuse_frames
 from sparse_s4r.geometry.mesh_extraction import extract_mesh
 from sparse_s4r.render import Raycaster
 from sparse_s4r.structures import Camera, GridSpec, Mesh, RGBDFrame, ScenePrediction
-from tests.render.fields import box_distance, look_at, make_field, plane_depth, plane_field, sphere_depth, sphere_field
-
-
-@pytest.mark.parametrize("backend", ["torch", "numba"])
-@pytest.mark.parametrize("normal", [(0.0, 0.0, 1.0), (0.3, -0.2, 1.0), (-0.6, 0.5, 1.0)])
-def test_planes_are_exact(normal: tuple[float, float, float], backend: str) -> None:
-    camera = look_at((0.1, 0.05, 0.9), (0.02, -0.01, 0), (20, 16), 50)
-    view = Raycaster(backend=backend)(plane_field(normal, 0.0123), camera)  # type: ignore[arg-type]
-    assert view.hit.all()
-    # Trilinear interpolation is exact for linear fields: only rounding remains.
-    torch.testing.assert_close(view.depth, plane_depth(camera, normal, 0.0123), rtol=0, atol=1e-9)
-    unit = torch.nn.functional.normalize(torch.tensor(normal, dtype=torch.float64), dim=0)
-    torch.testing.assert_close(view.normal, unit.expand(16, 20, 3), rtol=0, atol=1e-9)
-
-
-def test_float32_planes_are_exact_to_its_precision() -> None:
-    camera = look_at((0.1, 0.05, 0.9), (0.02, -0.01, 0), (20, 16), 50)
-    view = Raycaster()(plane_field((0.3, -0.2, 1.0), 0.0123, dtype=torch.float32), camera)
-    assert view.depth.dtype == torch.float32
-    # Positions up to 256 voxels carry 3e-5 voxels of rounding, 6e-7 m.
-    torch.testing.assert_close(view.depth.double(), plane_depth(camera, (0.3, -0.2, 1.0), 0.0123), rtol=0, atol=2e-6)
-
-
-def test_sphere_is_exact_to_second_order() -> None:
-    camera = look_at((1.2, 0.3, -0.4), (0, 0, 0), (40, 32), 70)
-    expected = sphere_depth(camera, 0.4)
-    coarse, fine = (Raycaster()(sphere_field(0.4, grid=GridSpec(size)), camera) for size in (0.02, 0.01))
-    both = coarse.hit & fine.hit & ~torch.isnan(expected)
-    errors = [float((view.depth - expected)[both].abs().median()) for view in (coarse, fine)]
-    # Linear interpolation errs by h^2 / 8 per axis times the curvature 1/R in two tangents.
-    assert errors[0] < 2 * 0.02**2 / (8 * 0.4)
-    # Half the voxel, a quarter of the error; 3 leaves room for where the median falls.
-    assert errors[0] / errors[1] > 3
-
-
-def test_box_is_exact_away_from_its_edges() -> None:
-    half = (0.25, 0.2, 0.15)
-    box = make_field(lambda points: box_distance(points, half), 0.35)
-    camera = look_at((0.9, -0.8, 0.7), (0, 0, 0), (40, 32), 60)
-    view = Raycaster()(box, camera)
-    points = camera.unproject(view.depth)[view.hit]
-    inside = torch.tensor(half, dtype=torch.float64) - points.abs()
-    # Beyond one cell from an edge, the distance is linear in every cell.
-    flat = inside.sort(dim=1).values[:, 1] > 0.04
-    assert flat.sum() > 100
-    assert float(inside[flat].amin(dim=1).abs().max()) < 1e-9
-    # Near an edge the interpolated surface leaves the true one by less than a voxel.
-    assert float(box_distance(points, half).abs().max()) < 0.02
+from tests.render.fields import look_at, sphere_depth, sphere_field
 
 
 def test_misses_are_zero_and_hits_name_their_voxel() -> None:
@@ -166,55 +119,6 @@ def test_rendering_and_its_gradients_repeat_bit_by_bit() -> None:
 
     for one, two in zip(gradients(), gradients(), strict=True):
         assert torch.equal(one, two)
-
-
-def test_depth_alone_moves_a_plane_to_its_place() -> None:
-    target, camera = 0.012, look_at((0, 0, 1.0), (0, 0, 0), (24, 24), 100)
-    wall = plane_field((0, 0, 1), -0.006, half=0.15)
-    tsdf = wall.tsdf.clone().requires_grad_()
-    wanted = plane_depth(camera, (0, 0, 1), target)
-    # Some four pixels share a voxel with weights of about a half, so a step of 0.1 contracts without overshooting.
-    optimizer = torch.optim.SGD([tsdf], lr=0.1)
-    for _ in range(60):
-        view = Raycaster()(replace(wall, tsdf=tsdf), camera)
-        optimizer.zero_grad()
-        torch.autograd.backward((view.depth - wanted)[view.hit].square().sum())
-        optimizer.step()
-    view = Raycaster()(replace(wall, tsdf=tsdf.detach()), camera)
-    assert view.hit.all()
-    # From 18 mm to a tenth of a voxel everywhere.
-    assert float((view.depth - wanted).abs().max()) < 2e-3
-
-
-def test_colors_of_a_textured_box_are_recovered() -> None:
-    half = (0.12, 0.12, 0.12)
-    box = make_field(lambda points: box_distance(points, half), 0.2, dtype=torch.float32)
-    centers = box.grid.centers(box.coordinates)
-    truth = 0.5 + 0.4 * torch.sin(20 * centers)
-    cameras = [look_at(eye, (0, 0, 0), (40, 40), 80) for eye in [(0.5, 0.4, 0.3), (-0.4, -0.5, 0.3), (0.3, -0.4, -0.5)]]
-    raycaster = Raycaster(backend="numba")
-    field = raycaster.prepare(replace(box, color=truth))
-    images = [raycaster.render(field, camera) for camera in cameras]
-    guess = torch.full_like(truth, 0.5).requires_grad_()
-    optimizer = torch.optim.Adam([guess], lr=0.1)
-    field = raycaster.prepare(replace(box, color=guess))
-    for _ in range(40):
-        losses = []
-        for camera, image in zip(cameras, images, strict=True):
-            seen = raycaster.render(field, camera).color
-            assert seen is not None
-            assert image.color is not None
-            losses.append((seen - image.color)[image.hit].square().mean())
-        optimizer.zero_grad()
-        torch.autograd.backward(torch.stack(losses).sum())
-        optimizer.step()
-    unseen = look_at((0.1, -0.55, 0.2), (0, 0, 0), (40, 40), 80)
-    seen, wanted = raycaster.render(field, unseen).color, raycaster(replace(box, color=truth), unseen).color
-    assert seen is not None
-    assert wanted is not None
-    hit = wanted.sum(dim=-1) > 0
-    # A grey guess is off by 0.26 on average; a tenth of that, from where no image was taken, is a recovered texture.
-    assert float((seen.detach() - wanted)[hit].abs().mean()) < 0.1 * float((0.5 - wanted)[hit].abs().mean())
 
 
 def frame_of_sphere(camera: Camera, radius: float) -> RGBDFrame:

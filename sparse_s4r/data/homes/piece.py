@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sparse_s4r.data.homes.dice import Dice
 from sparse_s4r.data.homes.materials import Material
@@ -48,10 +48,6 @@ class Piece:
     things: tuple[Thing, ...]
     tops: tuple[Top, ...] = ()
     front: float = 0.0
-
-    def with_tops(self, *tops: Top) -> Piece:
-        """The same with further surfaces."""
-        return replace(self, tops=(*self.tops, *tops))
 
 
 Builder = Callable[[Dice], Piece]

@@ -27,7 +27,6 @@ from sparse_s4r.structures import SparseTSDF
 _WIDTH, _MARGIN = 1640, 30
 _VIEW = (980, 720)
 _ACROSS, _ROWS = 6, 2
-_LINE = 23
 _TALLEST = 20_000
 
 
