@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sparse_s4r.data.homes import decor, seating, storage, tables, wet_rooms
 from sparse_s4r.data.homes.floor_plan import Kind
 from sparse_s4r.data.homes.piece import Piece, Thing, moved
+from sparse_s4r.data.homes.shell import CASING_DEPTH
 from sparse_s4r.data.homes.small_things import stand_on
 from sparse_s4r.data.homes.space import Placed, RoomSpace
 from sparse_s4r.data.synthetic_layout import Footprint, overlap
@@ -145,6 +146,10 @@ _ROOMS: dict[Kind, Callable[[RoomSpace], None]] = {
 }
 
 
+# Rugs may lie in doorways, but must not reach below the casings of doors, which stand off the wall.
+_OFF_WALLS = CASING_DEPTH + 0.001
+
+
 def _rugs(space: RoomSpace) -> list[Thing]:
     """Rugs below whole groups, which are lifted by their thickness, or on bare floor."""
     dice, made, covered = space.dice, list[Thing](), list[Footprint]()
@@ -154,7 +159,7 @@ def _rugs(space: RoomSpace) -> list[Thing]:
         for margin in (0.45, 0.3, 0.15, 0.08):
             place = placed.place.grown(margin)
             others = (other.place for other in space.standing if other is not placed)
-            if space.inside(place) and not any(overlap(place, other) for other in (*others, *covered)):
+            if space.inside(place, _OFF_WALLS) and not any(overlap(place, other) for other in (*others, *covered)):
                 rug = decor.rug(dice, (place.width, place.depth))
                 if rug[0].form.value == "box":
                     made.append(moved(rug, place.x, place.y, 0.0, place.yaw))
@@ -166,7 +171,8 @@ def _rugs(space: RoomSpace) -> list[Thing]:
             size = (dice.uniform(0.6, 1.8), dice.uniform(0.5, 1.2))
             x, y = (low + extent * dice.uniform() for low, extent in zip(space.room.low, space.size, strict=True))
             place = Footprint(x, y, *size, dice.integer(2) * math.pi / 2)
-            if space.inside(place) and space.free(place) and not any(overlap(place, other) for other in covered):
+            bare = space.free(place) and not any(overlap(place, other) for other in covered)
+            if space.inside(place, _OFF_WALLS) and bare:
                 made.append(moved(decor.rug(dice, size), x, y, 0.0, place.yaw))
                 break
     return made

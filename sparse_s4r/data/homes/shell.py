@@ -13,7 +13,9 @@ from sparse_s4r.data.homes.solids import Solid, box
 from sparse_s4r.data.synthetic_layout import Footprint
 
 LEAF = 0.04
-_CASING = (0.07, 0.015)
+# How far the boards around a door stand off the wall, metres.
+CASING_DEPTH = 0.015
+_CASING = (0.07, CASING_DEPTH)
 
 
 def yaw_into(opening: Opening, room: int) -> float:

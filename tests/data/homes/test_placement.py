@@ -80,6 +80,11 @@ def test_nothing_overlaps_or_floats_in_a_home_of_many_rooms() -> None:
     assert faults(make_home(3, 5)) == []
 
 
+def test_a_rug_in_a_doorway_keeps_off_the_casing() -> None:
+    # Here a rug once lay 5 mm below the boards around a door.
+    assert faults(make_home(1013, 3)) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rooms", [1, 3, 6])
 def test_nothing_overlaps_or_floats_over_many_seeds(rooms: int) -> None:
