@@ -194,6 +194,10 @@ def _on_walls(space: RoomSpace) -> None:
         space.hang(storage.wall_shelf(dice), dice.uniform(1.3, 1.5), headroom=0.75)
 
 
+# Lamps in the middle of a room hang above everybody's head, metres.
+_OVERHEAD = 2.15
+
+
 def _ceiling(space: RoomSpace) -> list[Thing]:
     """A lamp above a table, low, or in the middle of the room, above everybody's head."""
     if space.dice.chance(0.15):
@@ -203,4 +207,8 @@ def _ceiling(space: RoomSpace) -> list[Thing]:
             lamp = decor.ceiling_lamp(space.dice, space.plan.height, 1.6)
             return [moved(lamp, placed.place.x, placed.place.y, 0.0)]
     x, y = space.room.middle
-    return [moved(decor.ceiling_lamp(space.dice, space.plan.height, 2.15), x, y, 0.0)]
+    lamp = decor.ceiling_lamp(space.dice, space.plan.height, _OVERHEAD)
+    around = Footprint(x, y, decor.WIDEST_LAMP + 0.02, decor.WIDEST_LAMP + 0.02, 0.0)
+    # In a small bathroom the rail of the shower's curtain may hang there.
+    high = (other.place for other in space.hanging if other.rise[1] > _OVERHEAD)
+    return [] if any(overlap(around, place) for place in high) else [moved(lamp, x, y, 0.0)]

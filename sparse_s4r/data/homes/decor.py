@@ -43,12 +43,16 @@ def plant(dice: Dice) -> Piece:
     return Piece("plant", (2 * reach, 2 * reach, high), (tuple(solids),))
 
 
+# Of ceiling lamps, metres.
+WIDEST_LAMP = 0.5
+
+
 def ceiling_lamp(dice: Dice, height: float, low: float) -> Thing:
     """A lamp below a ceiling at ``height``; nothing of it is below ``low``."""
     light, steel = plain((0.98, 0.95, 0.85)), metal(dice)
     drop = height - low
     if drop < 0.3 or dice.chance(0.4):
-        wide = dice.uniform(0.28, 0.5)
+        wide = dice.uniform(0.28, WIDEST_LAMP)
         return (rod((0, 0, height - 0.05), (wide, wide, 0.1), light, "lamp", 1.15),)
     wire, wide = dice.uniform(0.15, min(0.6, drop - 0.22)), dice.uniform(0.24, 0.42)
     solids: list[Solid] = [rod((0, 0, height - 0.015), (0.1, 0.1, 0.03), steel, "lamp")]

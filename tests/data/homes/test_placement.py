@@ -85,6 +85,11 @@ def test_a_rug_in_a_doorway_keeps_off_the_casing() -> None:
     assert faults(make_home(1013, 3)) == []
 
 
+def test_a_ceiling_lamp_keeps_off_the_rail_of_a_shower() -> None:
+    # Here they once met in a bathroom.
+    assert faults(make_home(6, 4)) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rooms", [1, 3, 6])
 def test_nothing_overlaps_or_floats_over_many_seeds(rooms: int) -> None:
