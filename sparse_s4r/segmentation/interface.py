@@ -23,6 +23,48 @@ class Segmenter(Protocol):
         ...
 
 
+class ImageSegmenter(Protocol):
+    """Gives each pixel of an image a probability per class, from its colours alone: what a 2D network offers."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the K classes."""
+        ...
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Probabilities of every class in every pixel; no gradient.
+
+        Args:
+            images: (B, 3, H, W) float RGB in [0, 1], of any size and on any device.
+
+        Returns:
+            (B, K, H, W) float32 in [0, 1] on the segmenter's device, per pixel of sum 1, or of sum 0 where no
+            statement is made.
+        """
+        ...
+
+
+class FrameSegmenter:
+    """Asks an ``ImageSegmenter`` about the colours of a frame.
+
+    Args:
+        images: The segmenter to ask.
+    """
+
+    def __init__(self, images: ImageSegmenter) -> None:
+        self._images = images
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the K classes."""
+        return self._images.class_names
+
+    def probabilities(self, frame: RGBDFrame) -> Tensor:
+        """(K, H, W) float32 on the frame's device, per pixel of sum 1, or of sum 0 where no statement is made."""
+        image = frame.color.permute(2, 0, 1).unsqueeze(0)
+        return self._images.probabilities(image)[0].to(frame.color.device)
+
+
 def label_frame(segmenter: Segmenter, frame: RGBDFrame, min_confidence: float = 0.0) -> Tensor:
     """Most probable class of every pixel.
 
