@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparse_s4r.cli.import_choices import (
+    CoverOption,
     FormatOption,
     JobsOption,
     Keep,
     KeepModeOption,
+    KeepOption,
     KeyframesOption,
     LabelImagesOption,
     Labels,
@@ -34,11 +36,13 @@ def import_command(
     out: Annotated[Path, typer.Option("--out", help="Scene folder to make; must not exist.", show_default=False)],
     layout: FormatOption = Layout.auto,
     voxel_size: Annotated[float, typer.Option(help="Edge of a voxel, metres.")] = 0.02,
-    keep: Annotated[float, typer.Option(help="Share of the frames that feed the incomplete scan.")] = 0.5,
+    keep: KeepOption = None,
+    cover: CoverOption = None,
     keep_mode: KeepModeOption = Keep.random,
     held_out: Annotated[float, typer.Option(help="Share of frames kept for judging, evenly spaced.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of the choice of frames.")] = 0,
     up: Annotated[Up, typer.Option(help="Axis of the capture's world that points up.")] = Up.auto,
+    yaw: Annotated[float, typer.Option(help="Turn of the world about up, degrees.")] = 0.0,
     depth_max: Annotated[float, typer.Option(help="Depth beyond which nothing is fused, metres.")] = 6.0,
     every: Annotated[int, typer.Option(help="Use every n-th frame.")] = 1,
     image_width: Annotated[int, typer.Option(help="Largest width of stored images, pixels.")] = 640,
@@ -59,14 +63,17 @@ def import_command(
     from sparse_s4r.cli.import_progress import ImportProgress
     from sparse_s4r.data.import_options import ImportOptions, KeyFrameRule
     from sparse_s4r.data.import_scene import import_scene
+    from sparse_s4r.structures.errors import DataError
 
     options = ImportOptions(
         voxel_size=voxel_size,
-        keep=keep,
+        keep=0.5 if keep is None else keep,
+        cover=cover,
         keep_mode=keep_mode.value,
         held_out=held_out,
         seed=seed,
         up=up.value,
+        yaw=yaw,
         depth_max=depth_max,
         every=every,
         image_width=image_width,
@@ -75,6 +82,8 @@ def import_command(
         max_skipped=max_skipped,
     )
     expect_jobs(jobs)
+    if keep is not None and cover is not None:
+        raise DataError(f"--keep {keep} --cover {cover}: expected one of them, got both; both choose the input frames")
     console = Console()
     capture, labelling = labelled_capture(frames_dir, layout.value, labels, label_images, taxonomy)
     with ImportProgress(console) as progress:
@@ -100,6 +109,7 @@ def _print_summary(console: Console, out: Path, summary: ImportSummary) -> None:
     parts = ", ".join(f"{count} {split}" for split, count in sorted(summary.splits.items()))
     table.add_row("frames", f"{summary.frames} ({parts}), {len(summary.skipped)} left out")
     table.add_row("voxels", f"{summary.voxels_input:,} input, {summary.voxels_target:,} target")
+    table.add_row("coverage", f"the input holds {summary.coverage:.1%} of the target's surface")
     table.add_row("extent", " x ".join(f"{metres:.1f}" for metres in summary.extent) + " m")
     table.add_row("time", f"{summary.seconds:.1f} s")
     table.add_row("scene", f"{out}, with report.json and report.png")

@@ -54,6 +54,18 @@ class Labels(str, Enum):
 
 
 FormatOption = Annotated[Layout, typer.Option("--format", help="Layout of the capture; auto recognises it, says why.")]
+KeepOption = Annotated[
+    float | None,
+    typer.Option(help="Share of the frames that feed the incomplete scan; 0.5 if not given.", show_default=False),
+]
+CoverOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Instead of --keep: add frames at random until the incomplete scan holds about this share of the fuller "
+        "scan's surface.",
+        show_default=False,
+    ),
+]
 KeepModeOption = Annotated[Keep, typer.Option(help="Leave out frames at random, or one block of consecutive frames.")]
 LabelsOption = Annotated[Labels, typer.Option(help="auto: those that the capture has, if any; geometry: from shapes.")]
 LabelImagesOption = Annotated[

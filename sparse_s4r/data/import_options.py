@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -43,10 +44,14 @@ class ImportOptions:
         voxel_size: Edge of a voxel, metres.
         truncation_voxels: Truncation of the signed distance, voxels.
         keep: Share of the frames not held out that feed the incomplete scan.
+        cover: Share of the fuller scan's surface that the incomplete scan is to hold: its frames are chosen for that,
+            and ``keep`` is not looked at. None: by ``keep``.
         keep_mode: "random" or "block", see ``choose_splits``.
         held_out: Share of all frames that neither scan sees.
         seed: Seed of the choice of kept frames.
         up: "auto" or the axis of the capture's world that points up: x, -x, y, -y, z, -z.
+        yaw: Turn of the scene's world about up, degrees from +x towards +y, after up has become +z. Walls of made homes
+            lie along the axes; training scenes should not all lie along the lattice.
         depth_max: Depth beyond which a sample is not fused, metres.
         every: Use every n-th frame.
         image_width: Width of the stored images in pixels; smaller sources keep theirs.
@@ -58,10 +63,12 @@ class ImportOptions:
     voxel_size: float = 0.02
     truncation_voxels: float = 3.0
     keep: float = 0.5
+    cover: float | None = None
     keep_mode: KeepMode = "random"
     held_out: float = 0.1
     seed: int = 0
     up: str = "auto"
+    yaw: float = 0.0
     depth_max: float = 6.0
     every: int = 1
     image_width: int = 640
@@ -77,10 +84,16 @@ class ImportOptions:
             )
         if self.every < 1 or self.image_width < 16:
             raise DataError(f"every, image_width: expected at least 1 and 16, got {self.every} and {self.image_width}")
+        if self.cover is not None and not 0 < self.cover <= 1:
+            raise DataError(f"cover: expected a share in (0, 1], got {self.cover}")
+        if self.cover is not None and self.keep_mode != "random":
+            raise DataError(f"cover: expected keep_mode random with it, got {self.keep_mode}; leave out one of them")
         if not 0 <= self.max_skipped <= 1:
             raise DataError(f"max_skipped: expected a share in [0, 1], got {self.max_skipped}")
         if self.up != "auto" and self.up not in AXES:
             raise DataError(f"up: expected auto or one of {', '.join(AXES)}, got {self.up!r}")
+        if not math.isfinite(self.yaw):
+            raise DataError(f"yaw: expected finite degrees, got {self.yaw}")
 
 
 LabelFrame = Callable[[RGBDFrame], Tensor]
@@ -133,6 +146,7 @@ class ImportSummary:
         warnings: What looks wrong.
         voxels_input: Voxels of the incomplete scan.
         voxels_target: Voxels of the fuller scan.
+        coverage: Share of the fuller scan's surface that the incomplete scan holds; see ``surface_coverage``.
         extent: Size of the scene's box, metres.
         seconds: Wall time.
         stages: Frames per second of each stage.
@@ -146,6 +160,7 @@ class ImportSummary:
     warnings: tuple[str, ...]
     voxels_input: int
     voxels_target: int
+    coverage: float
     extent: tuple[float, float, float]
     seconds: float
     stages: tuple[StageRate, ...]

@@ -14,7 +14,8 @@ from sparse_s4r import __version__
 from sparse_s4r.data.capture_check import expect_few_bad, usable_frames
 from sparse_s4r.data.import_frames import Box, FrameImport, in_world
 from sparse_s4r.data.import_options import ImportObserver, ImportOptions, ImportSummary, Labelling, Silent
-from sparse_s4r.data.import_scans import make_scans
+from sparse_s4r.data.import_scans import make_scans, surface_coverage
+from sparse_s4r.data.import_truth import import_truth
 from sparse_s4r.data.keyframes import choose_key_frames
 from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.pose_jumps import find_pose_jumps
@@ -34,8 +35,9 @@ from sparse_s4r.data.scene_document import Split
 from sparse_s4r.data.scene_writer import SceneInfo, SceneScans, SceneWriter
 from sparse_s4r.data.splits import choose_splits
 from sparse_s4r.data.stages import StageClock
-from sparse_s4r.data.up_axis import rotation_to_z
+from sparse_s4r.data.up_axis import rotation_about_z, rotation_to_z
 from sparse_s4r.data.workers import Workers
+from sparse_s4r.structures import GridSpec
 from sparse_s4r.structures.errors import DataError
 
 
@@ -75,8 +77,10 @@ def import_scene(
         sample = draw_sample(chosen.capture)
         report = _inspect(chosen, options, sample)
         observer.advance()
-        turn = rotation_to_z(torch.tensor(report.up.direction, dtype=torch.float64))
-        splits = choose_splits(len(chosen.capture), options.keep, options.held_out, options.seed, options.keep_mode)
+        turn = rotation_about_z(options.yaw) @ rotation_to_z(torch.tensor(report.up.direction, dtype=torch.float64))
+        # By coverage, all wait as "input" for the choice among them, which needs the fuller scan.
+        keep = options.keep if options.cover is None else 1.0
+        splits = choose_splits(len(chosen.capture), keep, options.held_out, options.seed, options.keep_mode)
         info = SceneInfo(capture.name, labelling.class_names if labelling else None, turn)
         writer = SceneWriter(folder, info)
         if labelling is not None and labelling.prepare is not None:
@@ -88,10 +92,11 @@ def import_scene(
         made = _Made(
             tuple(frame.split for frame in writer.frames), scans, box, tuple(frame_import.lost), clock, started
         )
-        report = _completed(report, made)
+        report = _completed(_with_truth(report, capture, writer, scans.target.grid), made)
         save_report(report, folder, sample, scans.target)
         skipped = (*chosen.skipped, *made.lost)
-        writer.finish(scans, _made_by(chosen.capture, options, report, skipped))
+        coverage = surface_coverage(scans.input, scans.target)
+        writer.finish(scans, {**_made_by(chosen.capture, options, report, skipped), "coverage": round(coverage, 6)})
     return _summary(report, made, skipped)
 
 
@@ -165,6 +170,15 @@ class _Made:
     started: float
 
 
+def _with_truth(report: CaptureReport, capture: Capture, writer: SceneWriter, grid: GridSpec) -> CaptureReport:
+    """Write the truth that comes with the capture, if any; the report with a note of it."""
+    found = import_truth(capture.source, writer.info.class_names, grid, writer.info.source_to_world)
+    if found is None:
+        return report
+    writer.write_truth(found.truth)
+    return replace(report, frames=replace(report.frames, notes=(*report.frames.notes, found.note)))
+
+
 def _completed(report: CaptureReport, made: _Made) -> CaptureReport:
     rates = made.clock.rates
     outcome = ImportOutcome(
@@ -190,6 +204,7 @@ def _summary(report: CaptureReport, made: _Made, skipped: tuple[str, ...]) -> Im
         warnings=_warnings(report),
         voxels_input=len(made.scans.input),
         voxels_target=len(made.scans.target),
+        coverage=surface_coverage(made.scans.input, made.scans.target),
         extent=made.box.extent,
         seconds=time.perf_counter() - made.started,
         stages=made.clock.rates,
@@ -209,6 +224,10 @@ def _made_by(
         "layout": capture.layout,
         "options": asdict(options),
         "skipped": list(skipped),
-        "notes": [*capture.notes, f"up: {report.up.source}"],
+        "notes": [
+            *capture.notes,
+            f"up: {report.up.source}",
+            *(note for note in report.frames.notes if note.startswith("truth:")),
+        ],
         "warnings": list(_warnings(report)),
     }

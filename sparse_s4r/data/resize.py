@@ -11,8 +11,8 @@ from sparse_s4r.structures import RGBDFrame
 def resize_frame(frame: RGBDFrame, width: int | None = None, height: int | None = None) -> RGBDFrame:
     """The same frame at another size.
 
-    Colour is averaged over the area of each new pixel. Depth and labels are picked at the new pixel's centre,
-    since an average across an edge is a depth at which nothing stands.
+    Colour is averaged over the area of each new pixel. Depth, labels and their confidence are picked at the new
+    pixel's centre, since an average across an edge is a depth at which nothing stands.
 
     Args:
         frame: The frame.
@@ -31,6 +31,7 @@ def resize_frame(frame: RGBDFrame, width: int | None = None, height: int | None 
         resize_area(frame.color, new_width, new_height),
         frame.depth[rows][:, columns],
         None if frame.labels is None else frame.labels[rows][:, columns],
+        None if frame.confidence is None else frame.confidence[rows][:, columns],
     )
 
 

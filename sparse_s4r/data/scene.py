@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from sparse_s4r.data.images import load_color, load_depth_values, load_labels
+from sparse_s4r.data.label_sets import LabelSet, label_set_names, open_label_set
 from sparse_s4r.data.resize import resize_frame
-from sparse_s4r.data.scene_document import FrameDocument, SceneDocument, Split, read_document
+from sparse_s4r.data.scene_document import FrameDocument, SceneDocument, Split, inside, read_document
 from sparse_s4r.data.scene_fields import load_observation_file, load_scan_file
-from sparse_s4r.structures import Camera, GridSpec, ObservationGrid, RGBDFrame, SparseTSDF
+from sparse_s4r.data.truth_file import TRUTH_NAME, load_scene_truth
+from sparse_s4r.structures import Camera, GridSpec, ObservationGrid, RGBDFrame, SceneTruth, SparseTSDF
 from sparse_s4r.structures.errors import DataError
 
 SPLITS: tuple[Split, ...] = ("input", "target", "held_out")
@@ -34,6 +37,7 @@ class Scene:
         self.grid = GridSpec(document.voxel_size, document.origin, document.truncation_voxels)
         self.up = torch.tensor(document.up)
         self._frames = {frame.name: frame for frame in document.frames}
+        self._label_sets: dict[str, LabelSet] = {}
 
     def frame_names(self, *splits: Split) -> tuple[str, ...]:
         """Names of the frames of ``splits`` ("input", "target", "held_out"; none given: all), in capture order."""
@@ -59,23 +63,45 @@ class Scene:
         except ValueError as error:
             raise DataError(f"{self.path}: frame {name}: {error}") from error
 
-    def load_frame(self, name: str, width: int | None = None, height: int | None = None) -> RGBDFrame:
+    def label_sets(self) -> tuple[str, ...]:
+        """Names of the label sets that were made for this scene, sorted."""
+        return label_set_names(self.path)
+
+    def label_set(self, name: str) -> LabelSet:
+        """Label set ``name``; its labels.json is read once.
+
+        Raises:
+            DataError: No such set, or a labels.json that breaks the format.
+        """
+        if name not in self._label_sets:
+            self._label_sets[name] = open_label_set(self.path, name)
+        return self._label_sets[name]
+
+    def class_names_of(self, labels: str | None) -> tuple[str, ...] | None:
+        """Names of the classes of a label set, of the scene's own labels for None; None if it has none."""
+        return self.class_names if labels is None else self.label_set(labels).class_names
+
+    def load_frame(
+        self, name: str, width: int | None = None, height: int | None = None, labels: str | None = None
+    ) -> RGBDFrame:
         """Frame ``name``, resized if asked for.
 
         Args:
             name: One of ``frame_names()``.
             width: Width in pixels; from ``height`` by the aspect when None.
             height: Height in pixels; from ``width`` by the aspect when None. Both None: as stored.
+            labels: Label set that gives labels and confidence; None for the scene's own labels, which have none.
 
         Raises:
-            DataError: No such frame, or an image that is missing, unreadable or of another size than stated.
+            DataError: No such frame or label set, a frame that the set lacks, or an image that is missing, unreadable
+                or of another size than stated.
         """
         frame = self._frame(name)
         color = load_color(self._inside(frame.color))
         depth = load_depth_values(self._inside(frame.depth)).double() * self.document.depth_scale
-        labels = None if frame.labels is None else load_labels(self._inside(frame.labels))
+        values, confidence = self._load_labels(frame, labels)
         try:
-            loaded = RGBDFrame(name, self.camera(name), color, depth.float(), labels)
+            loaded = RGBDFrame(name, self.camera(name), color, depth.float(), values, confidence)
         except DataError:
             raise
         except ValueError as error:
@@ -90,6 +116,16 @@ class Scene:
         """Voxel states according to the "input" frames, or to the "target" scan's."""
         return load_observation_file(self.path / f"{_scan_name(which)}_observation.safetensors", self.grid)
 
+    def _load_labels(self, frame: FrameDocument, labels: str | None) -> tuple[Tensor | None, Tensor | None]:
+        if labels is not None:
+            return self.label_set(labels).load(frame.name, (frame.width, frame.height))
+        return None if frame.labels is None else load_labels(self._inside(frame.labels)), None
+
+    def load_truth(self) -> SceneTruth | None:
+        """The true surface on the scene's grid, labels in the scene's classes; None where it is not known."""
+        path = self._inside(TRUTH_NAME)
+        return load_scene_truth(path, self.grid) if path.exists() else None
+
     def _frame(self, name: str) -> FrameDocument:
         if name not in self._frames:
             raise DataError(
@@ -98,11 +134,8 @@ class Scene:
         return self._frames[name]
 
     def _inside(self, relative: str) -> Path:
-        path = self.path / relative
         # scene.json may only name files in frames/; a link there must not lead out of the scene either.
-        if not path.resolve().is_relative_to(self.path.resolve()):
-            raise DataError(f"{path}: expected a file inside the scene folder, got a link to {path.resolve()}")
-        return path
+        return inside(self.path, relative)
 
 
 def open_scene(path: Path | str) -> Scene:

@@ -11,9 +11,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from sparse_s4r.data.label_set_files import label_set_problems
 from sparse_s4r.data.scene import ScanName, Scene, open_scene
+from sparse_s4r.data.truth_file import TRUTH_NAME
 from sparse_s4r.geometry.keys import pack_keys
-from sparse_s4r.structures import BLOCK, IGNORE_LABEL, ObservationGrid, SparseTSDF, VoxelState
+from sparse_s4r.structures import BLOCK, IGNORE_LABEL, ObservationGrid, SceneTruth, SparseTSDF, VoxelState
 from sparse_s4r.structures.camera import expect_rigid
 from sparse_s4r.structures.errors import DataError
 
@@ -43,7 +45,7 @@ class SceneCheck:
 
 
 def check_scene(path: Path | str, step: Callable[[], None] | None = None) -> SceneCheck:
-    """Verify a scene folder against docs/scene-format.md: schema, frames, scans and observations.
+    """Verify a scene folder against docs/scene-format.md: schema, frames, scans, observations and label sets.
 
     Args:
         path: The scene folder.
@@ -66,7 +68,20 @@ def check_scene(path: Path | str, step: Callable[[], None] | None = None) -> Sce
         if observation is not None:
             lines = observation_problems(observation, scan)
             problems.extend(f"{folder}/{which}_observation.safetensors: {line}" for line in lines)
-    return SceneCheck(scene.name, tuple(facts), tuple(problems))
+    truth = _read(problems, scene.load_truth)
+    if truth is not None:
+        facts.append(f"true surface: {len(truth)} voxels, complete to {truth.band:.3g} m")
+        lines = truth_problems(truth, len(scene.class_names or ()))
+        problems.extend(f"{folder}/{TRUTH_NAME}: {line}" for line in lines)
+    set_facts, set_problems = label_set_problems(scene)
+    return SceneCheck(scene.name, (*facts, *set_facts), (*problems, *set_problems))
+
+
+def truth_problems(truth: SceneTruth, classes: int) -> Iterator[str]:
+    """What is wrong with the numbers of a truth, if anything; its labels must be below ``classes``."""
+    yield from scan_problems(truth.field)
+    if not bool(((truth.labels < classes) | (truth.labels == IGNORE_LABEL)).all()):
+        yield f"label: expected classes below {classes} or {IGNORE_LABEL}, got others"
 
 
 def scan_problems(scan: SparseTSDF) -> Iterator[str]:

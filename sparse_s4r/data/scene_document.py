@@ -92,6 +92,18 @@ def is_plain_name(name: str) -> bool:
     )
 
 
+def inside(folder: Path, relative: str) -> Path:
+    """``relative`` in a scene folder, or in a folder of one; it need not exist.
+
+    Raises:
+        DataError: A link there leads out of the folder.
+    """
+    path = folder / relative
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{path}: expected a file inside the scene folder, got a link to {path.resolve()}")
+    return path
+
+
 def matrix3(tensor: Tensor) -> Matrix3:
     """A (3, 3) tensor as nested tuples, to the last bit of float64."""
     return cast(Matrix3, tuple(tuple(row) for row in tensor.double().tolist()))
@@ -122,7 +134,7 @@ def read_document(folder: Path) -> SceneDocument:
     try:
         return SceneDocument.model_validate(content)
     except ValidationError as error:
-        raise DataError(f"{path}: {_explain(error)}") from error
+        raise DataError(f"{path}: {explain(error)}") from error
 
 
 def write_document(folder: Path, document: SceneDocument) -> None:
@@ -131,7 +143,8 @@ def write_document(folder: Path, document: SceneDocument) -> None:
     (folder / DOCUMENT).write_text(text + "\n", encoding="utf-8")
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """The first problems of a document in one line."""
     problems = [
         f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
         for problem in error.errors()[:5]

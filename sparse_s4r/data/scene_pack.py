@@ -17,9 +17,11 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sparse_s4r.data.label_set_files import belongs_to_label_set, packed_label_files
 from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.scene import Scene, open_scene
 from sparse_s4r.data.scene_document import DOCUMENT, FrameDocument, SceneDocument, is_plain_name, matrix3
+from sparse_s4r.data.truth_file import TRUTH_NAME
 from sparse_s4r.structures import RGBDFrame
 from sparse_s4r.structures.errors import DataError
 
@@ -29,6 +31,8 @@ FIELDS = (
     "input_observation.safetensors",
     "target_observation.safetensors",
 )
+# Only in scenes whose true surface is known.
+OPTIONAL_FIELDS = (TRUTH_NAME,)
 ColorFormat = Literal["jpeg", "webp", "png"]
 _MANIFEST = "pack.json"
 _MANIFEST_LIMIT = 256 << 20
@@ -86,7 +90,7 @@ class PackSummary:
         scene: The scene folder.
         pack: The file.
         color: Colour images in the pack.
-        depth: Depth and label images in the pack.
+        depth: Depth and label images in the pack, those of label sets with them.
         fields: Scans and observations in the pack, compressed.
     """
 
@@ -123,6 +127,11 @@ def pack_scene(scene_dir: Path, file: Path, options: PackOptions | None = None) 
                 if not (scene.path / name).is_file():
                     raise DataError(f"{scene.path / name}: the file is missing from the scene; import the frames again")
                 writer.add(name, (scene.path / name).read_bytes(), "fields", compress=True)
+            for name in OPTIONAL_FIELDS:
+                if (scene.path / name).is_file():
+                    writer.add(name, (scene.path / name).read_bytes(), "fields", compress=True)
+            for name, content in packed_label_files(scene, options.image_width):
+                writer.add(name, content, "depth")
             document = scene.document.model_copy(update={"frames": tuple(frames)})
             text = json.dumps(document.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
             writer.add(DOCUMENT, text.encode(), "document", compress=True)
@@ -270,7 +279,7 @@ def _read_manifest(file: Path, archive: zipfile.ZipFile) -> _Manifest:
 
 
 def _belongs(name: str) -> bool:
-    if name == DOCUMENT or name in FIELDS:
+    if name == DOCUMENT or name in (*FIELDS, *OPTIONAL_FIELDS) or belongs_to_label_set(name):
         return True
     return name.startswith("frames/") and is_plain_name(name.removeprefix("frames/"))
 
@@ -286,6 +295,7 @@ def _blocks(archive: zipfile.ZipFile, name: str, limit: int) -> Iterator[bytes]:
 
 def _extract(file: Path, archive: zipfile.ZipFile, entry: _Entry, target: Path) -> None:
     digest, size = hashlib.sha256(), 0
+    (target / entry.name).parent.mkdir(parents=True, exist_ok=True)
     with (target / entry.name).open("xb") as stream:
         for block in _blocks(archive, entry.name, entry.size):
             size += len(block)

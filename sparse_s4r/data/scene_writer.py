@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.scene import Scene
 from sparse_s4r.data.scene_document import FrameDocument, SceneDocument, Split, matrix3, matrix4, write_document
 from sparse_s4r.data.scene_fields import save_observation, save_scan
-from sparse_s4r.structures import GridSpec, ObservationGrid, RGBDFrame, SparseTSDF
+from sparse_s4r.data.truth_file import TRUTH_NAME, save_scene_truth
+from sparse_s4r.structures import GridSpec, ObservationGrid, RGBDFrame, SceneTruth, SparseTSDF
 
 # A quarter of a millimetre: exact for sources in millimetres, and 16 bits still reach 16.4 m.
 DEPTH_SCALE = 0.00025
@@ -79,6 +80,15 @@ class SceneWriter:
         """List a frame whose images are written; frames are listed in capture order."""
         self._frames.append(document)
 
+    def assign(self, kept: Collection[str]) -> None:
+        """Make the frames named ``kept`` "input" and all others but the held-out ones "target"."""
+        self._frames = [
+            frame
+            if frame.split == "held_out"
+            else frame.model_copy(update={"split": "input" if frame.name in kept else "target"})
+            for frame in self._frames
+        ]
+
     def write_images(self, frame: RGBDFrame, split: Split) -> FrameDocument:
         """Write the images of ``frame`` and say what to list; may be called from several threads."""
         files = {kind: f"frames/{frame.name}.{kind}.png" for kind in ("color", "depth", "labels")}
@@ -97,6 +107,10 @@ class SceneWriter:
             width=frame.camera.width,
             height=frame.camera.height,
         )
+
+    def write_truth(self, truth: SceneTruth) -> None:
+        """Write the true surface, on the grid of the scans, where it is known."""
+        save_scene_truth(self.folder / TRUTH_NAME, truth)
 
     @property
     def frames(self) -> tuple[FrameDocument, ...]:

@@ -15,6 +15,7 @@ class StageClock:
     def __init__(self, observer: ImportObserver) -> None:
         self._observer = observer
         self._rates: list[StageRate] = []
+        self._steps = 0
 
     @property
     def rates(self) -> tuple[StageRate, ...]:
@@ -23,12 +24,14 @@ class StageClock:
 
     @contextmanager
     def stage(self, title: str, frames: int) -> Iterator[None]:
-        """A stage of ``frames`` steps."""
+        """A stage of at most ``frames`` steps; its rate counts those that were taken."""
         self._observer.stage(title, frames)
+        self._steps = 0
         started = time.perf_counter()
         yield
-        self._rates.append(StageRate(title, frames, time.perf_counter() - started))
+        self._rates.append(StageRate(title, self._steps, time.perf_counter() - started))
 
     def advance(self) -> None:
         """One step of the stage is done."""
+        self._steps += 1
         self._observer.advance()

@@ -67,6 +67,18 @@ def rotation_to_z(up: Tensor) -> Tensor:
     return turn
 
 
+def rotation_about_z(degrees: float) -> Tensor:
+    """The rotation (4, 4) float64 by ``degrees`` about +z, from +x towards +y; exact for multiples of 90."""
+    quarters = degrees / 90
+    if quarters == round(quarters):
+        cosine, sine = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[round(quarters) % 4]
+    else:
+        cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    turn = torch.eye(4, dtype=torch.float64)
+    turn[:2, :2] = torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float64)
+    return turn
+
+
 def _normals(frame: RGBDFrame) -> Tensor:
     """Unit normals (P, 3) float64 where depth is smooth; the sign is arbitrary."""
     depth = frame.depth.double()

@@ -24,6 +24,7 @@ class RGBDFrame:
         color: (H, W, 3) float RGB in [0, 1].
         depth: (H, W) float z-depth in metres, 0 = missing.
         labels: (H, W) int64 class per pixel, ``IGNORE_LABEL`` = none; None when the frame has no labels.
+        confidence: (H, W) float in [0, 1], how sure the labels are; None when that is not known.
 
     Raises:
         ValueError: Sizes that differ from the camera's.
@@ -34,6 +35,7 @@ class RGBDFrame:
     color: Tensor
     depth: Tensor
     labels: Tensor | None = None
+    confidence: Tensor | None = None
 
     def __post_init__(self) -> None:
         size = (self.camera.height, self.camera.width)
@@ -41,7 +43,9 @@ class RGBDFrame:
         expect_tensor(f"depth of frame {self.name}", self.depth, size, floating=True)
         if self.labels is not None:
             expect_tensor(f"labels of frame {self.name}", self.labels, size, floating=False)
-        expect_same_device(color=self.color, depth=self.depth, labels=self.labels)
+        if self.confidence is not None:
+            expect_tensor(f"confidence of frame {self.name}", self.confidence, size, floating=True)
+        expect_same_device(color=self.color, depth=self.depth, labels=self.labels, confidence=self.confidence)
 
     def to(self, device: torch.device | str) -> RGBDFrame:
         """The same frame with its tensors on ``device``."""
@@ -51,4 +55,5 @@ class RGBDFrame:
             color=self.color.to(device),
             depth=self.depth.to(device),
             labels=None if self.labels is None else self.labels.to(device),
+            confidence=None if self.confidence is None else self.confidence.to(device),
         )

@@ -19,6 +19,7 @@ class Mesh:
         color: (V, 3) float RGB in [0, 1], or None.
         labels: (V,) int64 class, or None.
         observed: (V,) bool, True where the input scan had the surface; None if unknown.
+        probability: (V,) float in [0, 1] that there is surface; None if unknown.
     """
 
     vertices: Tensor
@@ -26,6 +27,7 @@ class Mesh:
     color: Tensor | None = None
     labels: Tensor | None = None
     observed: Tensor | None = None
+    probability: Tensor | None = None
 
     def __post_init__(self) -> None:
         expect_tensor("Mesh.vertices", self.vertices, ("V", 3), floating=True)
@@ -37,3 +39,5 @@ class Mesh:
             expect_tensor("Mesh.labels", self.labels, (count,), floating=False)
         if self.observed is not None:
             expect_tensor("Mesh.observed", self.observed, (count,), floating=False)
+        if self.probability is not None:
+            expect_tensor("Mesh.probability", self.probability, (count,), floating=True)

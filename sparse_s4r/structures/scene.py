@@ -11,9 +11,8 @@ from sparse_s4r.structures.checks import expect_same_device, expect_tensor
 from sparse_s4r.structures.field import ObservationGrid, SparseTSDF
 from sparse_s4r.structures.frame import RGBDFrame
 from sparse_s4r.structures.grid import GridSpec
-
-# Lower and upper (exclusive) voxel indices, each (3,) int64, of a part of a scene.
-SampleBox = tuple[Tensor, Tensor]
+from sparse_s4r.structures.motion import SampleBox, SampleMotion
+from sparse_s4r.structures.truth import SceneTruth
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,9 @@ class SceneSample:
         frames: Views to compare renders with; pixels whose surface lies outside the box have depth 0.
         box: Lower and upper (exclusive) voxel indices of a crop; None for a whole scene.
         holes: Boxes that were cut out of the input; what its frames saw in them must not be used.
+        scene_index: Which scene of the data set it comes from; -1 where there is no data set.
+        motion: How scans, observations, frames and boxes were moved from where the scene has them; None: not at all.
+        truth: The true surface and its classes, moved and cropped alike; None where it is not known.
     """
 
     name: str
@@ -39,18 +41,22 @@ class SceneSample:
     frames: tuple[RGBDFrame, ...]
     box: SampleBox | None = None
     holes: tuple[SampleBox, ...] = ()
+    scene_index: int = -1
+    motion: SampleMotion | None = None
+    truth: SceneTruth | None = None
 
     def to(self, device: torch.device | str) -> SceneSample:
         """The same sample with its tensors on ``device``."""
-        return SceneSample(
-            self.name,
-            self.input.to(device),
-            self.target.to(device),
-            self.input_observation.to(device),
-            self.target_observation.to(device),
-            tuple(frame.to(device) for frame in self.frames),
-            None if self.box is None else (self.box[0].to(device), self.box[1].to(device)),
-            tuple((lower.to(device), upper.to(device)) for lower, upper in self.holes),
+        return replace(
+            self,
+            input=self.input.to(device),
+            target=self.target.to(device),
+            input_observation=self.input_observation.to(device),
+            target_observation=self.target_observation.to(device),
+            frames=tuple(frame.to(device) for frame in self.frames),
+            box=None if self.box is None else (self.box[0].to(device), self.box[1].to(device)),
+            holes=tuple((lower.to(device), upper.to(device)) for lower, upper in self.holes),
+            truth=None if self.truth is None else self.truth.to(device),
         )
 
 
@@ -81,6 +87,10 @@ class ScenePrediction:
         semantic_logits: (N, K) float, or None.
         observed: (N,) bool, True where the input scan had the voxel; None if unknown.
         occupancy: Per level from coarse to fine; empty for a fused scan.
+        occupancy_probability: (N,) float in [0, 1], probability that the voxel lies in the band of the true surface,
+            calibrated for completed voxels; None if unknown. Of observed voxels, too, it is the network's own.
+        label_confidence: (N,) float in [0, 1], calibrated probability that the class of the largest logit is right;
+            None without classes or if unknown.
     """
 
     grid: GridSpec
@@ -90,6 +100,8 @@ class ScenePrediction:
     semantic_logits: Tensor | None = None
     observed: Tensor | None = None
     occupancy: tuple[LevelOccupancy, ...] = ()
+    occupancy_probability: Tensor | None = None
+    label_confidence: Tensor | None = None
 
     def __post_init__(self) -> None:
         expect_tensor("ScenePrediction.coordinates", self.coordinates, ("N", 3), floating=False)
@@ -101,6 +113,10 @@ class ScenePrediction:
             expect_tensor("ScenePrediction.semantic_logits", self.semantic_logits, (count, "K"), floating=True)
         if self.observed is not None:
             expect_tensor("ScenePrediction.observed", self.observed, (count,), floating=False)
+        for name in ("occupancy_probability", "label_confidence"):
+            value = getattr(self, name)
+            if value is not None:
+                expect_tensor(f"ScenePrediction.{name}", value, (count,), floating=True)
         expect_same_device(
             coordinates=self.coordinates, tsdf=self.tsdf, color=self.color, semantic_logits=self.semantic_logits
         )
@@ -122,4 +138,6 @@ class ScenePrediction:
             color=None if self.color is None else self.color[keep],
             semantic_logits=None if self.semantic_logits is None else self.semantic_logits[keep],
             observed=None if self.observed is None else self.observed[keep],
+            occupancy_probability=None if self.occupancy_probability is None else self.occupancy_probability[keep],
+            label_confidence=None if self.label_confidence is None else self.label_confidence[keep],
         )

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparse_s4r.data.up_axis import estimate_up, rotation_to_z
+from sparse_s4r.data.up_axis import estimate_up, rotation_about_z, rotation_to_z
 from sparse_s4r.structures import Camera, RGBDFrame
 from tests.data import captures
 
@@ -71,3 +71,19 @@ def test_axes_turn_exactly(axis: int, sign: float) -> None:
     turn = rotation_to_z(up)
     assert torch.equal(turn[:3, :3] @ up, torch.tensor([0.0, 0, 1], dtype=torch.float64))
     assert bool(torch.isin(turn.abs(), torch.tensor([0.0, 1.0], dtype=torch.float64)).all())
+
+
+@given(st.floats(-1000, 1000))
+def test_a_turn_about_up_is_a_rotation_by_its_angle(degrees: float) -> None:
+    turn = rotation_about_z(degrees).numpy()
+    angle = np.radians(degrees)
+    np.testing.assert_allclose(turn[:3, 0], [np.cos(angle), np.sin(angle), 0], atol=1e-9)
+    np.testing.assert_allclose(turn[:3, :3] @ turn[:3, :3].T, np.eye(3), atol=1e-12)
+    assert np.array_equal(turn[2], [0, 0, 1, 0])
+    assert np.linalg.det(turn) == pytest.approx(1)
+
+
+def test_right_angles_are_exact() -> None:
+    assert rotation_about_z(90)[:2, :2].tolist() == [[0, -1], [1, 0]]
+    assert torch.equal(rotation_about_z(-270), rotation_about_z(90))
+    assert torch.equal(rotation_about_z(720), torch.eye(4, dtype=torch.float64))

@@ -56,3 +56,20 @@ def label_map(taxonomy: str, class_names: tuple[str, ...]) -> LabelMap:
             raise DataError(f"taxonomy {taxonomy}: expected a class {name!r} for {fine}, got {', '.join(class_names)}")
         labels[index] = class_names.index(name)
     return LabelMap(taxonomy, class_names, labels)
+
+
+def map_to_names(class_names: tuple[str, ...]) -> LabelMap | None:
+    """The map to the taxonomy whose classes are ``class_names``, None if homes know none like it.
+
+    Of the taxonomies all of whose names for fine classes are among ``class_names``, the one with the most names.
+    """
+    if class_names == FINE_NAMES:
+        return label_map(FINE, FINE_NAMES)
+    used = {
+        taxonomy: {row[column] for row in _TABLE["classes"].values()} - {None}
+        for column, taxonomy in enumerate(TAXONOMY_NAMES)
+    }
+    fitting = {taxonomy: names for taxonomy, names in used.items() if names <= set(class_names)}
+    if not fitting:
+        return None
+    return label_map(max(fitting, key=lambda taxonomy: len(fitting[taxonomy])), class_names)

@@ -72,6 +72,7 @@ class Capture:
         label_map: (V,) int64: the class of each value in the label images, ``IGNORE_LABEL`` for none; None if the
             values are the classes.
         min_confidence: Depth with less confidence than this is dropped.
+        source: The folder or file that was opened; None for a capture made in memory.
     """
 
     layout: str
@@ -89,6 +90,7 @@ class Capture:
     axis_alignment: Tensor | None = None
     label_map: Tensor | None = None
     min_confidence: int = 1
+    source: Path | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -173,6 +175,18 @@ class Capture:
             _expect_size(frame.depth, decoded.depth, decoded.color, frame.color)
         calibration.expect_fit(decoded.color_size, decoded.depth_size)
         return to_frame(frame.name, decoded, calibration, self.pose(index), width, self.repair_gaps)
+
+    def read_picture(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Colour (H, W, 3) in [0, 1] and labels (H, W) int64 of one frame, without its depth and pose.
+
+        Raises:
+            DataError: A missing or damaged file, or images of two sizes.
+        """
+        frame = self.frames[index]
+        color = store.load_color(frame.color)
+        labels = None if frame.labels is None else self._labels(frame.labels)
+        _expect_size(frame.labels or frame.color, labels, color, frame.color)
+        return color, labels
 
     def _labels(self, image: StoredImage) -> Tensor:
         values = store.load_labels(image, IGNORE_LABEL if self.label_map is None else 65535)

@@ -95,11 +95,12 @@ def detect_format(path: Path) -> Detection:
 
 def _open(reader: Reader, path: Path, classes: str | None) -> Capture:
     if classes is None:
-        return reader.open(path)
+        return replace(reader.open(path), source=path)
     if classes not in reader.class_sets:
         sets = ", ".join(reader.class_sets) or "none, as this layout has no labels or names their classes itself"
         raise DataError(f"{path}: classes for the labels of {reader.name}: expected {sets}; got {classes!r}")
-    return reader.open(path) if reader.open_with is None else reader.open_with(path, classes)
+    capture = reader.open(path) if reader.open_with is None else reader.open_with(path, classes)
+    return replace(capture, source=path)
 
 
 def _content(path: Path) -> str:
