@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 # Sub-command -> options of it that may be followed by several values.
-SEVERAL = {"train": ("--scenes", "--set"), "demo": ("--set",), "render": ("--frames",)}
+SEVERAL = {
+    "train": ("--scenes", "--set"),
+    "demo": ("--set",),
+    "refine": ("--set",),
+    "render": ("--frames",),
+    "label": ("--scales",),
+}
 
 
 def repeat_options(arguments: Sequence[str], options: Iterable[str]) -> list[str]:

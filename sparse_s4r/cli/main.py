@@ -13,8 +13,10 @@ from sparse_s4r.cli.environment import prepare_environment
 from sparse_s4r.cli.evaluate import evaluate_command
 from sparse_s4r.cli.gazebo import synth_world_command
 from sparse_s4r.cli.import_ import import_command
+from sparse_s4r.cli.label import label_command
 from sparse_s4r.cli.pack import pack_command, unpack_command
 from sparse_s4r.cli.predict import predict_command
+from sparse_s4r.cli.refine import refine_command
 from sparse_s4r.cli.render import render_command
 from sparse_s4r.cli.synth import synth_command
 from sparse_s4r.cli.train import train_command
@@ -29,8 +31,10 @@ app = typer.Typer(
 )
 app.command("import")(import_command)
 app.command("check")(check_command)
+app.command("label")(label_command)
 app.command("train")(train_command)
 app.command("predict")(predict_command)
+app.command("refine")(refine_command)
 app.command("render")(render_command)
 app.command("evaluate")(evaluate_command)
 app.command("demo")(demo_command)

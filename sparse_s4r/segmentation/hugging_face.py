@@ -69,6 +69,11 @@ class HuggingFaceSegmenter:
         """From the network's classes to those of the taxonomy."""
         return self._label_map
 
+    @property
+    def preparation(self) -> str:
+        """All that decides how images are brought before the network, as text."""
+        return repr(self._preparation)
+
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """(B, K, H, W) for (B, 3, H, W) RGB in [0, 1] of any size, on the network's device; no gradient.

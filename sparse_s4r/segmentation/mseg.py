@@ -75,6 +75,11 @@ class MSegSegmenter:
         """How images are brought before the network."""
         return self._options
 
+    @property
+    def preparation(self) -> str:
+        """All that decides how images are brought before the network, as text."""
+        return repr(self._options)
+
     def probabilities(self, images: Tensor) -> Tensor:
         """(B, K, H, W) for (B, 3, H, W) RGB in [0, 1] of any size, on the network's device; no gradient.
 
