@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 
+from sparse_s4r.data.color_change import ColorChange, draw_color_change
+from sparse_s4r.data.crops import crop_observation, crop_scan, cut_holes, draw_box, mask_outside, rows_inside
+from sparse_s4r.data.dice import generator_of
+from sparse_s4r.data.input_variants import VariantOptions
 from sparse_s4r.data.scene_format import Scene
-from sparse_s4r.structures import CELL, ObservationGrid, RGBDFrame, SampleBox, SceneSample, SparseTSDF
+from sparse_s4r.data.scene_store import SceneFields, SceneStore
+from sparse_s4r.structures import (
+    CELL,
+    Camera,
+    ObservationGrid,
+    RGBDFrame,
+    SampleBox,
+    SampleMotion,
+    SceneSample,
+    SparseTSDF,
+)
 from sparse_s4r.structures.errors import DataError
 
-# Scans and observations of this many scenes, and views of this many frames, stay decoded.
-_CACHED_SCENES = 8
-_CACHED_FRAMES = 1024
-# Views are ranked for a crop by this many columns of depth samples: enough for a share, and quick.
-_RANKING_WIDTH = 40
 _SOME_OVERLAP = 1e-6
-
+# Views whose overlap is measured, per view that is wanted: those with most samples in the crop's box.
+_RANKED = 2
+_UNMOVED = SampleMotion()
+_OWN_INPUT = VariantOptions(0, (1.0, 1.0), "random")
 
 # (frames, scan, count, minimum) -> at most ``count`` frames that look most at ``scan``, best first.
 SelectViews = Callable[[Iterable[RGBDFrame], SparseTSDF, int, float], tuple[RGBDFrame, ...]]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a sample.
+
+    Attributes:
+        rotate: Turn by a multiple of 90 degrees about up.
+        mirror: Exchange left and right in half of the samples.
+        shift: Move by 0 to 15 voxels per axis.
+        color: Strength of the change of colours, in [0, 1).
+    """
+
+    rotate: bool = False
+    mirror: bool = False
+    shift: bool = False
+    color: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +65,12 @@ class SamplingOptions:
         view_candidates: A crop's views are drawn from this many with most overlap.
         min_overlap: Least share of a view's depth samples near the crop's surface.
         seed: Seed of all choices.
+        scene_repeat: Consecutive steps that take their samples from one scene.
+        variants: Inputs made of other frames than the scenes' own.
+        augmentation: Random changes of a sample.
+        labels: Label set to learn from; None for the scenes' own.
+        memory: Bytes of decoded scans and frames that may be kept.
+        truth: Whether samples have the truth of scenes that know it.
     """
 
     image_width: int
@@ -48,14 +81,12 @@ class SamplingOptions:
     view_candidates: int
     min_overlap: float
     seed: int
-
-
-@dataclass(frozen=True)
-class _LoadedScene:
-    input: SparseTSDF
-    target: SparseTSDF
-    input_observation: ObservationGrid
-    target_observation: ObservationGrid
+    scene_repeat: int = 1
+    variants: VariantOptions = _OWN_INPUT
+    augmentation: Augmentation = Augmentation()
+    labels: str | None = None
+    memory: float = 2.0 * 2**30
+    truth: bool = True
 
 
 class SceneDataset:
@@ -67,108 +98,159 @@ class SceneDataset:
         select_views: Chooses the views of a crop.
 
     Raises:
-        DataError: No scene, scenes with different classes, or one without training frames.
+        DataError: No scene, scenes with different classes, or one without training frames or the label set.
     """
 
     def __init__(self, scenes: Sequence[Scene], options: SamplingOptions, select_views: SelectViews) -> None:
-        if not scenes:
-            raise DataError("scenes: expected at least one scene folder, got none")
-        names = {scene.class_names for scene in scenes}
-        if len(names) > 1:
-            raise DataError(
-                f"scenes: expected the same classes in all, got {sorted(map(str, names))}; import them anew"
-            )
+        self.scenes = tuple(scenes)
+        self.class_names = common_classes(scenes, options.labels)
         for scene in scenes:
             if not scene.frame_names("input", "target"):
                 raise DataError(f"{scene.path}: expected frames to train on, got none")
-        self.scenes = tuple(scenes)
-        self.class_names = scenes[0].class_names
         self.options = options
         self._select_views = select_views
-        self._load = lru_cache(_CACHED_SCENES)(self._load_scene)
-        self._frame = lru_cache(_CACHED_FRAMES)(self._load_frame)
-        self._preview = lru_cache(_CACHED_FRAMES)(self._load_preview)
-
-    def sample(self, step: int) -> SceneSample:
-        """The sample of ``step``, the same in every run with this seed."""
-        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + step)
-        index = int(torch.randint(len(self.scenes), (1,), generator=generator))
-        loaded, name = self._load(index), self.scenes[index].name
-        box = None if self.options.crop is None else self._draw_box(loaded, generator)
-        scan, target = (loaded.input, loaded.target) if box is None else _inside_both(loaded, box)
-        scan, holes = self._cut_holes(scan, generator)
-        if box is None:
-            frames = self._choose(index, list(self.scenes[index].frame_names("input", "target")), generator)
-        else:
-            name = f"{name} at {box[0].tolist()}"
-            chosen = self._choose(index, self._best_views(index, target), generator)
-            frames = tuple(_mask_outside(frame, target, box) for frame in chosen)
-        return SceneSample(name, scan, target, loaded.input_observation, loaded.target_observation, frames, box, holes)
-
-    def _choose(self, scene: int, names: list[str], generator: torch.Generator) -> tuple[RGBDFrame, ...]:
-        order = torch.randperm(len(names), generator=generator)[: self.options.views]
-        return tuple(self._frame(scene, names[int(row)]) for row in order)
-
-    def _cut_holes(self, scan: SparseTSDF, generator: torch.Generator) -> tuple[SparseTSDF, tuple[SampleBox, ...]]:
-        """``scan`` without the voxels of some random boxes around voxels of it, and these boxes; never without all."""
-        keep, holes = torch.ones(len(scan), dtype=torch.bool), []
-        # Free space beside the removed surface would give it away: the boxes reach beyond the band.
-        margin = math.ceil(scan.grid.truncation_voxels)
-        for _ in range(self.options.holes):
-            center = scan.coordinates[int(torch.randint(len(scan), (1,), generator=generator))]
-            share = 0.3 + 0.7 * torch.rand(3, generator=generator)
-            half = (share * self.options.hole_size / (2 * scan.grid.voxel_size)).long()
-            keep &= ((scan.coordinates - center).abs() > half).any(dim=1)
-            holes.append((center - half - margin, center + half + margin + 1))
-        return (scan.select(keep), tuple(holes)) if bool(keep.any()) else (scan, ())
-
-    def _draw_box(self, loaded: _LoadedScene, generator: torch.Generator) -> SampleBox:
-        """A column around a random voxel of the input, on the coarse lattice."""
-        scan, target = loaded.input, loaded.target
-        center = scan.coordinates[int(torch.randint(len(scan), (1,), generator=generator))]
-        # Cells of CELL voxels; at least two, so that the coarsest level has neighbours.
-        cells = max(2, round((self.options.crop or 0.0) / (scan.grid.voxel_size * CELL)))
-        lower = torch.div(center, CELL, rounding_mode="floor") - cells // 2
-        upper = lower + cells
-        lower[2] = torch.div(target.coordinates[:, 2].min(), CELL, rounding_mode="floor")
-        upper[2] = torch.div(target.coordinates[:, 2].max(), CELL, rounding_mode="floor") + 1
-        return lower * CELL, upper * CELL
-
-    def _best_views(self, scene: int, target: SparseTSDF) -> list[str]:
-        """Names of the views with most overlap with a cropped scan, best first."""
-        previews = [self._preview(scene, name) for name in self.scenes[scene].frame_names("input", "target")]
-        best = self._select_views(previews, target, self.options.view_candidates, self.options.min_overlap)
-        # A crop at the edge of what was seen still has a best view.
-        best = best or self._select_views(previews, target, 1, _SOME_OVERLAP)
-        return [frame.name for frame in best]
-
-    def _load_scene(self, index: int) -> _LoadedScene:
-        scene = self.scenes[index]
-        return _LoadedScene(
-            scene.load_scan("input"),
-            scene.load_scan("target"),
-            scene.load_observation("input"),
-            scene.load_observation("target"),
+        self._store = SceneStore(
+            scenes, options.image_width, options.labels, options.variants, options.seed, options.memory, options.truth
         )
 
-    def _load_frame(self, scene: int, name: str) -> RGBDFrame:
-        return self.scenes[scene].load_frame(name, width=self.options.image_width)
+    def sample(self, step: int, slot: int = 0, slots: int = 1) -> SceneSample:
+        """One sample of ``step``, the same in every run with this seed.
 
-    def _load_preview(self, scene: int, name: str) -> RGBDFrame:
-        return self.scenes[scene].load_frame(name, width=_RANKING_WIDTH)
+        Args:
+            step: Optimiser step, from 0.
+            slot: Which of the step's samples, over all processes, batches and places in them.
+            slots: Number of samples per step.
+        """
+        options, generator = self.options, generator_of(self.options.seed, "sample", step, slot)
+        index, variant = self._draw_scene(step // options.scene_repeat * slots + slot)
+        fields, motion = self._store.fields(index, variant), self._draw_motion(generator)
+        fields, frames, box = self._part(index, fields, motion, generator)
+        if motion != _UNMOVED:
+            fields, frames = _move(fields, motion, box), [motion.frame(frame, fields.target.grid) for frame in frames]
+        name = self.scenes[index].name if box is None else f"{self.scenes[index].name} at {box[0].tolist()}"
+        scan, holes = cut_holes(fields.input, options.holes, options.hole_size, generator)
+        sample = SceneSample(
+            name,
+            scan,
+            fields.target,
+            fields.input_observation,
+            fields.target_observation,
+            tuple(frames),
+            box,
+            holes,
+            index,
+            None if motion == _UNMOVED else motion,
+            fields.truth,
+        )
+        if options.augmentation.color > 0:
+            return _recolored(sample, draw_color_change(options.augmentation.color, generator))
+        return sample
+
+    def scene_fields(self, index: int) -> SceneFields:
+        """Scans and observations of scene ``index`` as they are stored: not cropped, not changed."""
+        return self._store.fields(index)
+
+    def cameras(self, index: int) -> tuple[Camera, ...]:
+        """Cameras of the training frames of scene ``index``, at their stored size."""
+        return tuple(self.scenes[index].camera(name) for name in self._store.training_names(index))
+
+    def _draw_scene(self, draw: int) -> tuple[int, int | None]:
+        """Scene and input variant of a draw; every scene once before any comes again."""
+        round_number, place = divmod(draw, len(self.scenes))
+        generator = generator_of(self.options.seed, "round", round_number)
+        index = int(torch.randperm(len(self.scenes), generator=generator)[place])
+        count = self.options.variants.count
+        if count == 0:
+            return index, None
+        return index, int(torch.randint(count, (), generator=generator_of(self.options.seed, "input", draw)))
+
+    def _draw_motion(self, generator: torch.Generator) -> SampleMotion:
+        augmentation = self.options.augmentation
+        turns, mirror = (int(torch.randint(count, (), generator=generator)) for count in (4, 2))
+        x, y, z = torch.randint(CELL, (3,), generator=generator).tolist()
+        return SampleMotion(
+            turns if augmentation.rotate else 0,
+            bool(mirror) and augmentation.mirror,
+            (x, y, z) if augmentation.shift else (0, 0, 0),
+        )
+
+    def _part(
+        self, index: int, fields: SceneFields, motion: SampleMotion, generator: torch.Generator
+    ) -> tuple[SceneFields, list[RGBDFrame], SampleBox | None]:
+        """Fields, all or of a crop, and views of them, not moved yet; and the crop's box in the moved scene."""
+        if self.options.crop is None:
+            return fields, self._choose(index, self._store.training_names(index), generator), None
+        moved = draw_box(fields.input, fields.target, motion, self.options.crop, generator)
+        box = motion.inverse().box(moved)
+        part = _cropped(fields, box)
+        frames = self._choose(index, self._best_views(index, part.target, box), generator)
+        return part, [mask_outside(frame, part.target.grid, box) for frame in frames], moved
+
+    def _choose(self, scene: int, names: Sequence[str], generator: torch.Generator) -> list[RGBDFrame]:
+        order = torch.randperm(len(names), generator=generator)[: self.options.views]
+        return [self._store.frame(scene, names[int(row)]) for row in order]
+
+    def _best_views(self, scene: int, target: SparseTSDF, box: SampleBox) -> list[str]:
+        """Names of the views with most overlap with a scan cropped to ``box``, best first."""
+        previews, samples = self._store.previews(scene)
+        wanted, minimum = self.options.view_candidates, self.options.min_overlap
+        # A crop at the edge of what was seen still has a best view.
+        for count, share in ((wanted, minimum), (1, _SOME_OVERLAP)):
+            likely = [previews[view] for view in samples.best(box, _RANKED * count, share)]
+            best = self._select_views(likely, target, count, share)
+            if best:
+                return [frame.name for frame in best]
+        return []
 
 
-def _inside_both(loaded: _LoadedScene, box: SampleBox) -> tuple[SparseTSDF, SparseTSDF]:
-    return _inside(loaded.input, box), _inside(loaded.target, box)
+def common_classes(scenes: Sequence[Scene], labels: str | None) -> tuple[str, ...] | None:
+    """Classes of the scenes' own labels or of the label set ``labels``; None for scenes without labels.
+
+    Raises:
+        DataError: No scene, scenes with different classes, or one without the label set.
+    """
+    if not scenes:
+        raise DataError("scenes: expected at least one scene folder, got none")
+    names = {scene.class_names_of(labels) for scene in scenes}
+    if len(names) > 1:
+        remedy = "import them anew" if labels is None else f"label them anew as {labels}"
+        raise DataError(f"scenes: expected the same classes in all, got {sorted(map(str, names))}; {remedy}")
+    return names.pop()
 
 
-def _inside(scan: SparseTSDF, box: SampleBox) -> SparseTSDF:
-    lower, upper = box
-    return scan.select(((scan.coordinates >= lower) & (scan.coordinates < upper)).all(dim=1))
+def _cropped(fields: SceneFields, box: SampleBox) -> SceneFields:
+    truth = fields.truth
+    return SceneFields(
+        crop_scan(fields.input, box),
+        crop_scan(fields.target, box),
+        crop_observation(fields.input_observation, box),
+        crop_observation(fields.target_observation, box),
+        None if truth is None else truth.select(rows_inside(truth.field.coordinates, box)),
+    )
 
 
-def _mask_outside(frame: RGBDFrame, target: SparseTSDF, box: SampleBox) -> RGBDFrame:
-    """The frame without the depth of surface outside the crop: what stands there cannot be rendered."""
-    voxels = target.grid.indices(frame.camera.unproject(frame.depth).reshape(-1, 3))
-    inside = ((voxels >= box[0]) & (voxels < box[1])).all(dim=1).view_as(frame.depth)
-    return replace(frame, depth=torch.where(inside, frame.depth, 0.0))
+def _move(fields: SceneFields, motion: SampleMotion, box: SampleBox | None) -> SceneFields:
+    """Moved fields; of the observations' blocks only what lies in the moved ``box``."""
+
+    def observed(observation: ObservationGrid) -> ObservationGrid:
+        moved = motion.observation(observation)
+        return moved if box is None else crop_observation(moved, box)
+
+    return SceneFields(
+        motion.scan(fields.input),
+        motion.scan(fields.target),
+        observed(fields.input_observation),
+        observed(fields.target_observation),
+        None if fields.truth is None else motion.truth(fields.truth),
+    )
+
+
+def _recolored(sample: SceneSample, change: ColorChange) -> SceneSample:
+    truth = sample.truth
+    return replace(
+        sample,
+        input=change.scan(sample.input),
+        target=change.scan(sample.target),
+        frames=tuple(change.frame(frame) for frame in sample.frames),
+        truth=None if truth is None else replace(truth, field=change.scan(truth.field)),
+    )

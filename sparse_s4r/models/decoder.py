@@ -28,6 +28,10 @@ class DecoderLevel(nn.Module):
         self.activate = Pointwise(nn.Sequential(nn.BatchNorm1d(width), nn.ReLU()))
         self.blocks = nn.Sequential(*[ResidualBlock(width) for _ in range(blocks)])
 
+    def follow(self, coarse: VoxelTensor, sites: VoxelTensor, skip_features: Tensor) -> VoxelTensor:
+        """Bring ``coarse`` onto ``sites`` of half the edge and refine it with the encoders' features (N, skip)."""
+        return self.refine(self.up(coarse, sites), skip_features)
+
     def refine(self, raised: VoxelTensor, skip_features: Tensor) -> VoxelTensor:
         """Fuse up-sampled features (N, width) with the encoders' (N, skip) at the same sites."""
         own, skip = torch.split(self.fuse.weight.T, [raised.features.shape[1], skip_features.shape[1]])

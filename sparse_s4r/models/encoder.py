@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from sparse_s4r.models.checkpointing import recomputed
 from sparse_s4r.sparse.layers import Convolution, Downsample, Pointwise, ResidualBlock
 from sparse_s4r.sparse.tensor import VoxelTensor
 
@@ -31,9 +32,15 @@ class Encoder(nn.Module):
             for fine, coarse in itertools.pairwise(widths)
         )
 
-    def forward(self, voxels: VoxelTensor) -> list[VoxelTensor]:
-        """Features per level, fine to coarse, on the voxels' own sites."""
-        features = [self.levels[0](self.stem(voxels))]
-        for down, level in zip(self.downs, list(self.levels)[1:], strict=True):
-            features.append(level(down(features[-1])))
+    def forward(self, voxels: VoxelTensor, recompute: bool = False) -> list[VoxelTensor]:
+        """Features per level, fine to coarse, on the voxels' own sites.
+
+        Args:
+            voxels: Input features.
+            recompute: Keep only the levels' features for the gradient.
+        """
+        features: list[VoxelTensor] = []
+        for enter, level in zip([self.stem, *self.downs], self.levels, strict=True):
+            step = nn.Sequential(enter, level)
+            features.append(recomputed([step], step, recompute, features[-1] if features else voxels))
         return features

@@ -19,18 +19,19 @@ class PredictionHeads(nn.Module):
         width: Channels of the features.
         classes: Semantic classes, 0 = none.
         color: Whether colour is predicted.
-        residual: Where the scan has a voxel, predict the change of its tsdf and colour, not the value. Short
-            trainings then start from the scan instead of from noise; not in the paper. Changes and values have heads
-            of their own: changes are small, and start at none.
+        residual: Where the scan has a voxel, predict the change of its tsdf, not the value. Short trainings then start
+            from the scan instead of from noise; not in the paper. Changes and values have heads of their own: changes
+            are small, and start at none.
+        residual_color: The same for colour.
     """
 
-    def __init__(self, width: int, classes: int, color: bool, residual: bool) -> None:
+    def __init__(self, width: int, classes: int, color: bool, residual: bool, residual_color: bool) -> None:
         super().__init__()
         self.tsdf = nn.Linear(width, 1)
         self.color = nn.Linear(width, 3) if color else None
         self.semantic = nn.Linear(width, classes) if classes else None
         self.tsdf_change = _no_change(width, 1) if residual else None
-        self.color_change = _no_change(width, 3) if residual and color else None
+        self.color_change = _no_change(width, 3) if residual_color and color else None
 
     def forward(
         self,

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sparse_s4r.models.checkpointing import recomputed
 from sparse_s4r.models.decoder import DecoderLevel
 from sparse_s4r.models.encoder import Encoder
+from sparse_s4r.models.generation import Generation, per_scene, rows_per_scene, without_features
 from sparse_s4r.models.heads import PredictionHeads
 from sparse_s4r.models.sites import SceneInput, expect_scenes, possible, reachable_cells, within_budget
 from sparse_s4r.sparse.layers import Convolution, Pointwise, ResidualBlock
@@ -67,13 +69,16 @@ class SceneNet(nn.Module):
     Args:
         shape: Sizes and switches.
         make_voxels: Makes the engine's voxel tensors.
+        recompute: In training keep only what goes in and out of each level, and compute the rest again for the
+            gradient: less memory, more time, the same result.
 
     Source: S4R section 3 and figure 2; the occupancy heads and generative decoding follow SG-NN section 3.
     """
 
-    def __init__(self, shape: SceneNetShape, make_voxels: MakeVoxels) -> None:
+    def __init__(self, shape: SceneNetShape, make_voxels: MakeVoxels, recompute: bool = False) -> None:
         super().__init__()
         self.shape = shape
+        self.recompute = recompute
         self.make_voxels = make_voxels
         widths, encoders = shape.widths, 2 if shape.color_encoder else 1
         # Features of the geometry encoder: tsdf / truncation, and 1 so that a voxel at the surface is not silent.
@@ -88,7 +93,9 @@ class SceneNet(nn.Module):
         self.geometry_decoder = self._decoder(encoders)
         self.color_decoder = self._decoder(encoders) if shape.color_decoder else None
         self.semantic_decoder = self._decoder(encoders) if shape.classes else None
-        self.heads = PredictionHeads(widths[0], shape.classes, shape.color_decoder, shape.residual)
+        # What does not go in must not come in by the residual either.
+        residual_color = shape.residual and shape.color_encoder
+        self.heads = PredictionHeads(widths[0], shape.classes, shape.color_decoder, shape.residual, residual_color)
 
     def _decoder(self, encoders: int) -> nn.ModuleList:
         widths = self.shape.widths
@@ -130,12 +137,13 @@ class SceneNet(nn.Module):
         tsdf = torch.cat([scene.scan.tsdf / scene.scan.grid.truncation for scene in scenes]).to(weight)[order]
         ones = torch.ones_like(tsdf)
         voxels = self.make_voxels(coordinates, torch.stack([tsdf, ones], dim=1), 1)
-        levels: list[VoxelTensor] = self.geometry_encoder(voxels)
+        levels: list[VoxelTensor] = self.geometry_encoder(voxels, self.recompute)
         if self.color_encoder is None:
             return levels
         # The scenes' colour was checked above.
         color = torch.cat([scene.scan.color for scene in scenes if scene.scan.color is not None]).to(weight)[order]
-        colors = self.color_encoder(voxels.with_features(torch.cat([2 * color - 1, ones[:, None]], dim=1)))
+        color_voxels = voxels.with_features(torch.cat([2 * color - 1, ones[:, None]], dim=1))
+        colors = self.color_encoder(color_voxels, self.recompute)
         return [
             one.with_features(torch.cat([one.features, other.features], dim=1))
             for one, other in zip(levels, colors, strict=True)
@@ -169,17 +177,16 @@ class SceneNet(nn.Module):
     ) -> tuple[VoxelTensor, list[VoxelTensor], LevelOccupancyBatch]:
         """Generate the cells of ``level``, keep the occupied ones, and bring the attributes to them."""
         step = _level(self.geometry_decoder, level)
-        raised = step.up(geometry)
-        raised = raised.prune(_per_scene(scenes, raised, lambda scene, cells: possible(scene, cells, raised.stride)))
-        skip_features = raised.lookup(skip)
-        candidates = step.refine(raised, skip_features)
+        generation = Generation(step, scenes)
+        candidates = recomputed([step], generation, self.recompute, geometry, skip)
         logits = self.occupancy[level](candidates.features).squeeze(1)
         occupancy = self._level_occupancy(scenes, candidates, logits)
         keep = self._keep(scenes, candidates, logits, skip)
-        # Pruned alike, whatever the engine makes of it: the dense baseline drops nothing.
-        kept, skip_kept = candidates.prune(keep), raised.with_features(skip_features).prune(keep).features
+        kept = candidates.prune(keep)
+        # On the kept sites, whatever the engine makes of pruning: the dense baseline drops nothing.
+        sites, skip_kept = without_features(kept), kept.lookup(skip)
         followers = [
-            follow.refine(follow.up(coarse, kept), skip_kept)
+            recomputed([follow], follow.follow, self.recompute, coarse, sites, skip_kept)
             for follow, coarse in zip(
                 (_level(decoder, level) for decoder in self._attribute_decoders()), attributes, strict=True
             )
@@ -190,7 +197,7 @@ class SceneNet(nn.Module):
         """Cells to go on with: predicted occupied, of the guide, or of the scan; never more than the budget."""
         certain = torch.zeros_like(logits, dtype=torch.bool)
         if any(scene.guide is not None for scene in scenes):
-            certain = certain | _per_scene(scenes, cells, lambda scene, at: _guided(scene, at, cells.stride))
+            certain = certain | per_scene(scenes, cells, lambda scene, at: _guided(scene, at, cells.stride))
         if self.shape.keep_observed:
             ones = torch.ones_like(observed.features[:, :1])
             certain = certain | (cells.lookup(observed.with_features(ones)).squeeze(1) > 0)
@@ -210,10 +217,9 @@ class SceneNet(nn.Module):
         return within_budget(ranking, keep, allowed)
 
     def _level_occupancy(self, scenes: Sequence[SceneInput], cells: VoxelTensor, logits: Tensor) -> LevelOccupancyBatch:
-        batch = cells.coordinates[:, 0]
         return [
-            LevelOccupancy(cells.stride, cells.coordinates[batch == index, 1:], logits[batch == index])
-            for index in range(len(scenes))
+            LevelOccupancy(cells.stride, cells.coordinates[rows, 1:], logits[rows])
+            for rows in rows_per_scene(cells, len(scenes))
         ]
 
     def _predictions(
@@ -227,11 +233,10 @@ class SceneNet(nn.Module):
         color_features = features.pop(0) if self.color_decoder is not None else None
         semantic_features = features.pop(0) if self.semantic_decoder is not None else None
         predictions = []
-        for index, scene in enumerate(scenes):
-            rows = (geometry.coordinates[:, 0] == index).nonzero().squeeze(1)
+        for index, rows in enumerate(rows_per_scene(geometry, len(scenes))):
             predictions.append(
                 self.heads(
-                    scene.scan,
+                    scenes[index].scan,
                     geometry.coordinates[rows, 1:],
                     geometry.features[rows],
                     None if color_features is None else color_features[rows],
@@ -261,17 +266,6 @@ def _occupancy_head(width: int) -> nn.Linear:
 def _with_batch(coordinates: Sequence[Tensor]) -> Tensor:
     """Coordinates (N, 4) of several scenes, the scene's number first."""
     return torch.cat([torch.nn.functional.pad(rows, (1, 0), value=index) for index, rows in enumerate(coordinates)])
-
-
-def _per_scene(
-    scenes: Sequence[SceneInput], cells: VoxelTensor, rule: Callable[[SceneInput, Tensor], Tensor]
-) -> Tensor:
-    """The bool mask (N,) that ``rule`` gives of each scene's own cells (M, 3)."""
-    result = torch.zeros(len(cells.coordinates), dtype=torch.bool, device=cells.coordinates.device)
-    for index, scene in enumerate(scenes):
-        rows = (cells.coordinates[:, 0] == index).nonzero().squeeze(1)
-        result[rows] = rule(scene, cells.coordinates[rows, 1:])
-    return result
 
 
 def _guided(scene: SceneInput, cells: Tensor, stride: int) -> Tensor:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sparse_s4r.data.prediction_format import PREDICTION_NAME, PredictionInfo, load_prediction, save_prediction
-from sparse_s4r.structures import IGNORE_LABEL, GridSpec, ScenePrediction
+from sparse_s4r.structures import IGNORE_LABEL, Calibration, GridSpec, ScenePrediction
 from sparse_s4r.structures.errors import DataError
 
 GRID = GridSpec(0.1, (1.6, -3.2, 0.0), 4.0)
@@ -169,5 +169,49 @@ def test_tensors_that_do_not_fit(tmp_path: Path, name: str, change: str) -> None
     else:
         tensors[name] = tensors[name][:2].clone() if change == "shorter" else tensors[name].reshape(-1, 1).clone()
     save_file(tensors, tmp_path / PREDICTION_NAME, metadata)
+    with pytest.raises(DataError, match="not a readable prediction"):
+        load_prediction(tmp_path)
+
+
+def test_probabilities_and_their_calibration(tmp_path: Path) -> None:
+    calibration = Calibration(1.5, -0.2, 2.0)
+    probability, confidence = torch.tensor([0.25, 1.0, 0.0]), torch.tensor([0.5, 0.75, 1.0])
+    made = dataclasses.replace(make_prediction(), occupancy_probability=probability, label_confidence=confidence)
+    save_prediction(made, dataclasses.replace(INFO, calibration=calibration), tmp_path)
+    tensors, metadata = contents(tmp_path)
+    assert tensors["occupancy_probability"].dtype == torch.float16
+    assert json.loads(metadata["calibration"]) == {
+        "occupancy_temperature": 1.5,
+        "occupancy_bias": -0.2,
+        "label_temperature": 2.0,
+    }
+    loaded, info = load_prediction(tmp_path)
+    assert info.calibration == calibration
+    assert loaded.occupancy_probability is not None
+    assert loaded.label_confidence is not None
+    assert loaded.occupancy_probability.tolist() == [0.25, 1.0, 0.0]
+    assert loaded.label_confidence.tolist() == [0.5, 0.75, 1.0]
+    part = loaded.select(torch.tensor([2, 0]))
+    assert part.occupancy_probability is not None
+    assert part.occupancy_probability.tolist() == [0.0, 0.25]
+
+
+def test_predictions_of_earlier_versions(tmp_path: Path) -> None:
+    save_prediction(make_prediction(), INFO, tmp_path)
+    tensors, metadata = contents(tmp_path)
+    assert "occupancy_probability" not in tensors
+    metadata.pop("calibration")
+    save_file(tensors, tmp_path / PREDICTION_NAME, metadata)
+    loaded, info = load_prediction(tmp_path)
+    assert loaded.occupancy_probability is None
+    assert info.calibration == Calibration()
+    assert len(loaded) == 3
+
+
+@pytest.mark.parametrize("value", ["7", "{", '{"heat": 1}', '{"label_temperature": 0}'])
+def test_calibrations_that_are_none(tmp_path: Path, value: str) -> None:
+    save_prediction(make_prediction(), INFO, tmp_path)
+    tensors, metadata = contents(tmp_path)
+    save_file(tensors, tmp_path / PREDICTION_NAME, {**metadata, "calibration": value})
     with pytest.raises(DataError, match="not a readable prediction"):
         load_prediction(tmp_path)

@@ -11,9 +11,11 @@ import torch
 
 from sparse_s4r.build import build_dataset
 from sparse_s4r.config import load_config
+from sparse_s4r.data.label_sets import LabelSetDocument, begin_label_set
 from sparse_s4r.data.scene import Scene, open_scene
 from sparse_s4r.data.scene_dataset import SceneDataset
-from sparse_s4r.structures import CELL, SceneSample
+from sparse_s4r.geometry.pyramid import ObservationPyramid
+from sparse_s4r.structures import CELL, SceneSample, VoxelState
 from sparse_s4r.structures.errors import DataError
 from tests.small_scene import VOXEL, make_small_scene, shared_scene
 
@@ -187,3 +189,69 @@ def test_the_boxes_of_holes_reach_beyond_what_was_removed(scene: Scene) -> None:
         covered |= ((lost >= lower.numpy() + 3) & (lost < upper.numpy() - 3)).all(axis=1)
     assert covered.all()
     assert make_dataset([scene]).sample(0).holes == ()
+
+
+def test_steps_share_a_scene_and_all_scenes_come(scene: Scene) -> None:
+    others = [Scene(scene.path, scene.document) for _ in range(4)]
+    for index, other in enumerate(others):
+        other.name = str(index)
+    dataset = make_dataset([scene, *others], "data.scene_repeat=3")
+    drawn = [dataset.sample(step).scene_index for step in range(30)]
+    groups = [drawn[first : first + 3] for first in range(0, 30, 3)]
+    assert all(len(set(group)) == 1 for group in groups)
+    order = [group[0] for group in groups]
+    assert sorted(order[:5]) == sorted(order[5:]) == [0, 1, 2, 3, 4]
+    assert order[:5] != order[5:]
+    # The places of a batch hold different scenes, and the same one for three steps.
+    places = [[dataset.sample(step, slot, slots=2).scene_index for slot in range(2)] for step in range(6)]
+    assert places[0] == places[1] == places[2]
+    assert len({*places[0], *places[3]}) == 4
+
+
+def test_inputs_from_other_frames(scene: Scene) -> None:
+    dataset = make_dataset(
+        [scene], "data.input_variants=3", "data.keep=[0.2,0.4]", "data.keep_mode=random", "data.scene_repeat=1"
+    )
+    samples = [dataset.sample(step) for step in range(12)]
+    sizes = {len(sample.input) for sample in samples}
+    assert 1 < len(sizes) <= 3
+    assert len(scene.load_scan("input")) not in sizes
+    target = ObservationPyramid(scene.load_observation("target"))
+    for sample in samples[:3]:
+        assert torch.equal(sample.target.coordinates, scene.load_scan("target").coordinates)
+        # Fewer frames see less; fusion may move a voxel into the band or out of it.
+        states = target.states(sample.input.coordinates)
+        assert float((states == int(VoxelState.SURFACE)).double().mean()) > 0.95
+        seen = ObservationPyramid(sample.input_observation)
+        assert bool((seen.states(sample.input.coordinates) == int(VoxelState.SURFACE)).all())
+
+
+def test_labels_of_a_set_are_learned_instead(tmp_path: Path) -> None:
+    scene = make_small_scene(tmp_path)
+    names = scene.frame_names("input", "target")
+    document = LabelSetDocument(class_names=("one", "two"), segmenter="test")
+    labels = begin_label_set(scene.path, "mine", document, names)
+    for name in names:
+        camera = scene.camera(name)
+        size = (camera.height, camera.width)
+        labels.write(name, torch.ones(size, dtype=torch.int64), torch.full(size, 0.5))
+    scene = open_scene(scene.path)
+    dataset = make_dataset([scene], "data.labels=mine")
+    assert dataset.class_names == ("one", "two")
+    frame = dataset.sample(0).frames[0]
+    assert frame.labels is not None
+    assert frame.confidence is not None
+    assert set(frame.labels.unique().tolist()) == {1}
+    assert float(frame.confidence.mean()) == pytest.approx(0.5, abs=0.01)
+    with pytest.raises(DataError, match="other"):
+        make_dataset([scene], "data.labels=other")
+
+
+def test_fields_and_cameras_as_the_scene_has_them(scene: Scene) -> None:
+    dataset = make_dataset([scene], "data.augment.rotate=true", "data.crop=3")
+    fields = dataset.scene_fields(0)
+    assert torch.equal(fields.target.coordinates, scene.load_scan("target").coordinates)
+    assert torch.equal(fields.input_observation.voxel_state, scene.load_observation("input").voxel_state)
+    cameras = dataset.cameras(0)
+    assert len(cameras) == len(scene.frame_names("input", "target"))
+    assert cameras[0].width == scene.camera(scene.frame_names("input", "target")[0]).width
