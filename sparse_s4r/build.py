@@ -9,12 +9,16 @@ import torch
 from torch import nn
 
 from sparse_s4r.config import Config, TermConfig
-from sparse_s4r.data.scene_dataset import SamplingOptions, SceneDataset
+from sparse_s4r.data.input_variants import VariantOptions
+from sparse_s4r.data.scene_dataset import Augmentation, SamplingOptions, SceneDataset
 from sparse_s4r.data.scene_format import Scene
 from sparse_s4r.losses.objective import SceneLoss, Term
 from sparse_s4r.models.dense_net import DenseNet
 from sparse_s4r.models.scene_net import SceneNet, SceneNetShape
-from sparse_s4r.render import Raycaster, select_views
+from sparse_s4r.render import Raycaster, VirtualViewOptions, select_views
+from sparse_s4r.segmentation.catalog import make_image_segmenter
+from sparse_s4r.segmentation.interface import ImageSegmenter
+from sparse_s4r.segmentation.taxonomy import load_taxonomy
 from sparse_s4r.sparse.factory import expect_engine, make_voxels
 from sparse_s4r.structures.errors import ConfigError
 
@@ -45,8 +49,10 @@ def build_network(config: Config) -> SceneNet | DenseNet:
         residual=model.residual,
     )
     if model.network == "dense":
+        if config.train.checkpoint_activations:
+            raise ConfigError("train.checkpoint_activations: expected false with model.network: dense, got true")
         return DenseNet(shape)
-    return SceneNet(shape, partial(make_voxels, config.engine))
+    return SceneNet(shape, partial(make_voxels, config.engine), config.train.checkpoint_activations)
 
 
 def with_classes(config: Config, class_names: Sequence[str] | None) -> Config:
@@ -86,12 +92,63 @@ def build_loss(config: Config) -> SceneLoss:
         gate_voxels=loss.gate_voxels,
         lab=loss.lab,
         log_tsdf=loss.log_tsdf,
+        virtual=_term(loss.virtual),
+        semantic_3d=_term(loss.semantic_3d),
+        min_confidence=loss.min_confidence,
+        supervision=loss.supervision,
     )
+
+
+def build_virtual_options(config: Config) -> VirtualViewOptions:
+    """The virtual cameras of ``config.virtual``, as far as the raycaster sees.
+
+    Raises:
+        ConfigError: Numbers that make no camera.
+    """
+    virtual = config.virtual
+    try:
+        return VirtualViewOptions(
+            width=virtual.width,
+            height=virtual.height,
+            field_of_view=virtual.field_of_view,
+            min_hits=virtual.min_hits,
+            far=config.render.far,
+            check_width=min(virtual.width, VirtualViewOptions.check_width),
+        )
+    except ValueError as error:
+        raise ConfigError(f"virtual: {error}") from error
+
+
+def build_segmenter(config: Config, device: torch.device | str) -> ImageSegmenter | None:
+    """The segmenter that labels virtual views; None where that term is off or no segmenter is named.
+
+    Raises:
+        ConfigError: The network makes no pictures or no classes to compare, or has others than the segmenter.
+        DataError: No such taxonomy, segmenter or label map.
+    """
+    spec, model = config.segmenter.spec, config.model
+    if spec is None or config.loss.virtual.weight == 0:
+        return None
+    if not model.color_decoder or not model.class_names:
+        lacks = "classes" if model.color_decoder else "a colour decoder"
+        raise ConfigError(
+            f"segmenter.spec: expected null for a network without {lacks}, got {spec!r}: it labels the rendered "
+            "colour of virtual views for the semantic decoder; set segmenter.spec=null"
+        )
+    names = load_taxonomy(config.segmenter.taxonomy).class_names
+    if names != model.class_names:
+        raise ConfigError(
+            f"segmenter.taxonomy: expected the model's classes, {list(model.class_names)}, got those of "
+            f"{config.segmenter.taxonomy}, {list(names)}; name the taxonomy of the scenes' labels, or set "
+            "segmenter.spec=null"
+        )
+    return make_image_segmenter(spec, config.segmenter.taxonomy, config.segmenter.label_map, device)
 
 
 def build_dataset(config: Config, scenes: Sequence[Scene]) -> SceneDataset:
     """Training samples of ``scenes`` as ``config.data`` says."""
     data = config.data
+    low, high = data.keep
     options = SamplingOptions(
         image_width=data.image_width,
         views=data.views,
@@ -101,6 +158,12 @@ def build_dataset(config: Config, scenes: Sequence[Scene]) -> SceneDataset:
         view_candidates=data.view_candidates,
         min_overlap=data.min_overlap,
         seed=config.seed,
+        scene_repeat=data.scene_repeat,
+        variants=VariantOptions(data.input_variants, (low, high), data.keep_mode),
+        augmentation=Augmentation(data.augment.rotate, data.augment.mirror, data.augment.shift, data.augment.color),
+        labels=data.labels,
+        memory=data.cache * 2**30,
+        truth=build_loss(config).needs_truth,
     )
     return SceneDataset(scenes, options, select_views)
 

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from sparse_s4r.config_files import Section, expect_known, merged, override, read_values
 from sparse_s4r.structures.errors import ConfigError
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, no unknown keys, finite numbers, defaults checked like given values."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python takes true for 1; ``steps: yes`` is a mistake all the same."""
-        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
-            raise ValueError("expected another type than a truth value")
-        return value
 
 
 class ModelConfig(Section):
@@ -62,7 +46,8 @@ class ModelConfig(Section):
     keep_observed: bool = True
     """Never drop a voxel that the scan has; off lets the network remove what it takes for noise."""
     residual: bool = True
-    """Predict tsdf and colour as a change of the scan's where it has a voxel; the paper predicts them anew."""
+    """Predict tsdf and, with the colour encoder, colour as a change of the scan's where it has a voxel; the paper
+    predicts them anew."""
     use_free_space: bool = True
     """Generate nothing where the input's frames saw free space."""
 
@@ -112,6 +97,16 @@ class LossConfig(Section):
     """L1 of rendered colour."""
     semantic: TermConfig = TermConfig(start=100)
     """Cross-entropy of rendered semantics against labels of real views."""
+    virtual: TermConfig = TermConfig(start=1500)
+    """Cross-entropy of rendered semantics against the segmenter's labels of rendered colour, on virtual views; needs
+    segmenter.spec. Starts when colour is worth labelling: before, pictures are noise and so are their labels."""
+    semantic_3d: TermConfig = TermConfig(weight=0.0)
+    """Cross-entropy of the voxels' semantics against the true labels; needs scenes that have the truth."""
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Pixels whose label is less probable do not count in semantic and virtual."""
+    supervision: Literal["scan", "truth"] = "scan"
+    """What occupancy and tsdf are compared with: the scan of all frames; or the true surface, which takes scenes that
+    have it and is no self-supervision any more."""
     missing_weight: Annotated[float, Field(ge=1)] = 5.0
     """Weight of target surface that the input lacks; SPSG's value."""
     unknown_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
@@ -122,6 +117,52 @@ class LossConfig(Section):
     """Compare colour in Lab, as SPSG; false: RGB."""
     log_tsdf: bool = True
     """Compare log-transformed distances, as SG-NN and SPSG."""
+
+
+class AugmentConfig(Section):
+    """Changes of a sample that leave its scene as possible as before; all off, a scene is shown as it stands.
+
+    On for weights that are to serve rooms never seen; off to fit one capture, which is predicted as it stands.
+    """
+
+    rotate: bool = False
+    """Turn the scene by a random multiple of 90 degrees about up."""
+    mirror: bool = False
+    """Exchange left and right in half of the samples."""
+    shift: bool = False
+    """Move the scene by 0 to 15 voxels per axis, so that coarse cells hold other voxels."""
+    color: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Strength of random gains per channel, brightness, contrast and gamma: 0.1 changes each by up to a tenth."""
+
+
+class VirtualConfig(Section):
+    """Virtual views: cameras beside the real ones, whose rendered pictures the segmenter labels in training."""
+
+    pool: Annotated[int, Field(ge=1)] = 16
+    """Views drawn per scene, once."""
+    views: Annotated[int, Field(ge=1)] = 1
+    """Views per sample and step, of those in the pool that see the sample."""
+    width: Annotated[int, Field(ge=16)] = 320
+    """Width of the pictures, pixels."""
+    height: Annotated[int, Field(ge=16)] = 256
+    """Height of the pictures, pixels."""
+    field_of_view: Annotated[float, Field(ge=30, le=150)] = 95.0
+    """Horizontal, degrees; real cameras have about 60, and a segmenter lacks context in their close-ups."""
+    min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Least share of a view's surface that lies inside a crop; the rest of the picture is the target scan."""
+    min_hits: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """Least share of pixels that see the target scan."""
+
+
+class SegmenterConfig(Section):
+    """The 2D segmenter of virtual views."""
+
+    spec: str | None = None
+    """shipped, shipped:WEIGHTS, mseg:CHECKPOINT or hf:NAME_OR_FOLDER; null: none, and no virtual views."""
+    taxonomy: str = "matterport11"
+    """Classes that it is asked for, a shipped taxonomy or a file; those of the scenes' labels."""
+    label_map: Path | None = None
+    """From its own classes to the taxonomy; null: the shipped one."""
 
 
 class DataConfig(Section):
@@ -141,6 +182,27 @@ class DataConfig(Section):
     """Largest edge of such a box, metres."""
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Least share of a view's depth samples near the crop's surface (paper: 5 %); else the best one serves."""
+    input_variants: Annotated[int, Field(ge=0)] = 0
+    """Inputs per scene, each fused from a random part of the training frames; 0: the scene's own input scan."""
+    keep: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=2, max_length=2)] = (0.2, 0.6)
+    """Least and largest share of the training frames in such an input."""
+    keep_mode: Literal["random", "block", "mixed"] = "mixed"
+    """Frames left out: random single ones; runs of the capture, as when a region is missed; or either."""
+    scene_repeat: Annotated[int, Field(ge=1)] = 4
+    """Consecutive steps that take their samples from one scene (one per place in the batch): decoded once."""
+    prefetch: Annotated[int, Field(ge=0)] = 1
+    """Batches made ahead in the background; 0: each when it is needed. Changes no result."""
+    cache: Annotated[float, Field(gt=0)] = 2.0
+    """Memory for decoded scans and frames, GiB: those of the scenes used last stay."""
+    labels: str | None = None
+    """Label set of the scenes, made by s4r label, to learn from; null: the labels that they were imported with."""
+    augment: AugmentConfig = AugmentConfig()
+
+    @model_validator(mode="after")
+    def _keep_ordered(self) -> DataConfig:
+        if self.keep[0] > self.keep[1]:
+            raise ValueError(f"expected keep to rise, got {self.keep[0]} and {self.keep[1]}")
+        return self
 
 
 class TrainConfig(Section):
@@ -160,6 +222,13 @@ class TrainConfig(Section):
     """Gradients of a larger norm are scaled down to it."""
     guide_steps: Annotated[int, Field(ge=0)] = 500
     """Steps during which the target's cells are kept at every level besides the predicted ones."""
+    batch: Annotated[int, Field(ge=1)] = 1
+    """Samples that the network is given together; batch normalisation sees all of them."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients are averaged for one optimiser step: a larger batch in the memory of a smaller one."""
+    checkpoint_activations: bool = False
+    """Keep only what goes in and out of each level, and compute the rest again for the gradient: less memory, a
+    longer step, the same result. Sparse network only."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Lightning Fabric's name of the arithmetic."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 200
@@ -168,6 +237,29 @@ class TrainConfig(Section):
     """Steps between scalars in TensorBoard."""
     image_every: Annotated[int, Field(ge=1)] = 200
     """Steps between pictures in TensorBoard."""
+
+
+class RefineConfig(Section):
+    """Going on with trained weights on one scan, s4r refine; the rest is as in the weights' own configuration."""
+
+    steps: Annotated[int, Field(ge=1)] = 300
+    """Most optimiser steps, instead of train.steps."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    """Constant rate after ten steps of warm-up, instead of train.learning_rate."""
+    every: Annotated[int, Field(ge=1)] = 25
+    """Steps between scores on the frames that choose."""
+    patience: Annotated[int, Field(ge=1)] = 4
+    """Scores in a row without a better one, after which it ends."""
+    choosing: Annotated[int, Field(ge=1)] = 8
+    """Most frames that choose; evenly spaced."""
+    semantics: Literal["auto", "labels", "virtual", "keep", "none"] = "auto"
+    """What holds the labels: the scene's labels (data.labels), the segmenter on virtual views, the starting network's
+    own predictions, nothing; auto: the first of these that there is."""
+    keep_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the divergence from the starting network's labels, when these hold them."""
+    freeze_norm: bool = True
+    """Normalise with the statistics of the first training; off: with those of each sample, which also become the
+    prediction's."""
 
 
 class Config(Section):
@@ -181,36 +273,44 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     render: RenderConfig = RenderConfig()
     loss: LossConfig = LossConfig()
+    virtual: VirtualConfig = VirtualConfig()
+    segmenter: SegmenterConfig = SegmenterConfig()
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
+    refine: RefineConfig = RefineConfig()
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration.
 
     Args:
-        path: YAML file; None: all defaults.
+        path: YAML file, whose key ``base`` may name another file to build on; None: all defaults.
         overrides: ``section.key=value`` in YAML notation, applied in order.
 
     Raises:
         ConfigError: Missing or malformed file, unknown key (the nearest one is named), or a value that does not fit.
     """
-    values = {} if path is None else _read_yaml(path)
+    values = {} if path is None else read_values(path, Config)
     override(values, overrides)
     return make_config(values, source=str(path) if path else "--set")
 
 
-def override(values: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Set ``section.key=value`` in nested ``values``, in place.
+def merge_config(base: Config, path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """``base`` with what a file and then ``overrides`` say differently.
+
+    Args:
+        base: Configuration that some weights were trained with.
+        path: YAML file with the keys to change; None: none.
+        overrides: ``section.key=value``.
 
     Raises:
-        ConfigError: No ``=``, a value that is no YAML, or a key below a plain value.
+        ConfigError: As in ``load_config``.
     """
-    for text in overrides:
-        key, separator, value = text.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {text}: expected key=value, e.g. train.steps=500")
-        _assign(values, key.strip(), _parse(f"--set {text}", value))
+    values = base.model_dump(mode="json")
+    if path is not None:
+        values = merged(values, read_values(path, Config))
+    override(values, overrides)
+    return make_config(values, source=str(path) if path else "--set")
 
 
 def make_config(values: Mapping[str, Any], source: str) -> Config:
@@ -219,9 +319,11 @@ def make_config(values: Mapping[str, Any], source: str) -> Config:
     Raises:
         ConfigError: As in ``load_config``; messages start with ``source``.
     """
-    _expect_known(Config, values, "", source)
+    expect_known(Config, values, "", source)
+    # On top of all defaults: a term of the loss of which only the weight is given keeps its own start.
+    complete = merged(Config().model_dump(mode="json"), values)
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(complete)
     except ValidationError as error:
         lines = []
         for item in error.errors():
@@ -233,50 +335,3 @@ def make_config(values: Mapping[str, Any], source: str) -> Config:
 def save_config(config: Config, path: Path) -> None:
     """Write the resolved configuration as YAML that ``load_config`` reads back."""
     path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: expected a configuration file, found none")
-    values = _parse(str(path), path.read_bytes())
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected sections with keys, got {type(values).__name__}")
-    return values
-
-
-def _parse(source: str, text: str | bytes) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        # ValueError: a date that is none, bytes that are no text.
-        raise ConfigError(f"{source}: not valid YAML: {error}") from error
-
-
-def _assign(values: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        inner = values.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {key}: {parent} is a value, not a section")
-        values = inner
-    values[last] = value
-
-
-def _expect_known(section: type[BaseModel], values: Any, prefix: str, source: str) -> None:
-    """Unknown keys are found here, and not by pydantic, to name the nearest known one."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{source}: {prefix.rstrip('.') or 'the file'}: expected a section with keys, got {values!r}")
-    for key, value in values.items():
-        field = section.model_fields.get(str(key))
-        if field is None:
-            near = difflib.get_close_matches(str(key), section.model_fields, n=1, cutoff=0.0)
-            raise ConfigError(f"{source}: unknown key {prefix}{key}; did you mean {prefix}{near[0]}?")
-        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_section(kind)]
-        if inner:
-            _expect_known(inner[0], value, f"{prefix}{key}.", source)
-
-
-def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

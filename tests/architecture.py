@@ -8,8 +8,19 @@ from pathlib import Path
 
 PACKAGE = "sparse_s4r"
 _LEAVES = {"structures", "geometry"}
-_BELOW_BUILD = {*_LEAVES, "sparse", "models", "render", "losses", "segmentation", "data", "config"}
-_BELOW_TASKS = {*_BELOW_BUILD, "build", "checkpoint"}
+_BELOW_BUILD = {
+    *_LEAVES,
+    "sparse",
+    "models",
+    "render",
+    "losses",
+    "segmentation",
+    "data",
+    "config",
+    "config_files",
+    "weights",
+}
+_BELOW_TASKS = {*_BELOW_BUILD, "build", "weights_file", "checkpoint"}
 _TASKS = {"training", "inference", "evaluation", "viewer"}
 # What each part of the package may import besides itself; a part that is not listed is an error.
 ALLOWED: dict[str, set[str]] = {
@@ -20,13 +31,18 @@ ALLOWED: dict[str, set[str]] = {
     "models": {*_LEAVES, "sparse"},
     "render": _LEAVES,
     "losses": _LEAVES,
-    "segmentation": _LEAVES,
+    "weights": {"structures"},
+    "segmentation": {*_LEAVES, "weights"},
     "data": _LEAVES,
-    "config": {"structures"},
+    "config_files": {"structures"},
+    "config": {"structures", "config_files"},
     "build": _BELOW_BUILD,
-    "checkpoint": {"structures", "config", "build"},
+    "weights_file": {"structures", "config"},
+    "checkpoint": {"structures", "config", "build", "weights_file"},
     **dict.fromkeys(_TASKS, _BELOW_TASKS),
-    "cli": {*_BELOW_TASKS, *_TASKS},
+    # Trains, predicts and evaluates.
+    "refine": {*_BELOW_TASKS, *_TASKS},
+    "cli": {*_BELOW_TASKS, *_TASKS, "refine"},
     "__main__": {"cli"},
 }
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from sparse_s4r.build import build_loss, build_network, build_optimizer, build_raycaster, with_classes
+import sparse_s4r.build
+from sparse_s4r.build import (
+    build_loss,
+    build_network,
+    build_optimizer,
+    build_raycaster,
+    build_segmenter,
+    build_virtual_options,
+    with_classes,
+)
 from sparse_s4r.config import Config, load_config
 from sparse_s4r.losses.objective import Term
 from sparse_s4r.models.dense_net import DenseNet
 from sparse_s4r.models.scene_net import SceneNet
-from sparse_s4r.structures.errors import ConfigError, UserError
+from sparse_s4r.segmentation.taxonomy import load_taxonomy
+from sparse_s4r.structures.errors import ConfigError, DataError, UserError
 
 SMALL = "model.widths=[2, 3, 4, 5, 6]"
 
@@ -72,6 +84,64 @@ def test_the_objective_follows_the_configuration() -> None:
     assert loss.tsdf == Term(3.0, 4)
     assert loss.depth == Term(1.0, 100)
     assert (loss.gate_voxels, loss.lab, loss.log_tsdf, loss.missing_weight) == (2.5, False, True, 9.0)
+
+
+def test_the_newer_terms_follow_the_configuration() -> None:
+    settings = ("loss.virtual={weight: 2, start: 7}", "loss.semantic_3d.weight=3", "loss.supervision=truth")
+    loss = build_loss(config_of(*settings, "loss.min_confidence=0.4"))
+    assert (loss.virtual, loss.semantic_3d) == (Term(2.0, 7), Term(3.0))
+    assert (loss.supervision, loss.min_confidence) == ("truth", 0.4)
+    assert not build_loss(config_of()).needs_truth
+
+
+def test_virtual_cameras_follow_the_configuration() -> None:
+    options = build_virtual_options(
+        config_of("virtual.width=40", "virtual.height=30", "virtual.field_of_view=80", "virtual.min_hits=0.3")
+    )
+    assert (options.width, options.height, options.field_of_view, options.min_hits) == (40, 30, 80.0, 0.3)
+    assert options.check_width <= 40
+    with pytest.raises(ConfigError, match=r"virtual: VirtualViewOptions\.min_median_depth"):
+        build_virtual_options(config_of("render.far=0.5"))
+
+
+CLASSES = load_taxonomy("structure").class_names
+SEGMENTS = ("segmenter.spec=shipped", "segmenter.taxonomy=structure")
+
+
+def test_the_segmenter_follows_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(sparse_s4r.build, "make_image_segmenter", lambda *parts: given.append(parts) or "segmenter")
+    config = with_classes(config_of(*SEGMENTS, "segmenter.label_map=map.yaml"), CLASSES)
+    assert build_segmenter(config, "cpu") == "segmenter"
+    assert given == [("shipped", "structure", Path("map.yaml"), "cpu")]
+    for setting in ("segmenter.spec=null", "loss.virtual.weight=0"):
+        assert build_segmenter(with_classes(config_of(*SEGMENTS, setting), CLASSES), "cpu") is None
+    assert len(given) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "model.color_decoder=false",
+            "segmenter.spec: expected null for a network without a colour decoder, got 'shipped'",
+        ),
+        ("model.class_names=[]", "segmenter.spec: expected null for a network without classes"),
+        (
+            "segmenter.taxonomy=matterport11",
+            r"segmenter\.taxonomy: expected the model's classes, \[.*got those of matt",
+        ),
+    ],
+)
+def test_a_segmenter_that_does_not_fit_is_refused(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_segmenter(with_classes(config_of(*SEGMENTS, setting), CLASSES), "cpu")
+
+
+def test_an_unknown_taxonomy_is_named() -> None:
+    config = with_classes(config_of(*SEGMENTS, "segmenter.taxonomy=mine"), CLASSES)
+    with pytest.raises(DataError, match="taxonomy mine: expected one of"):
+        build_segmenter(config, "cpu")
 
 
 def test_the_raycaster_follows_the_configuration() -> None:

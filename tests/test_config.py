@@ -100,6 +100,57 @@ def test_bad_values_name_key_and_value(setting: str, message: str) -> None:
         load_config(None, [setting])
 
 
+def test_what_is_not_given_keeps_its_own_default(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, "loss: {depth: {weight: 0.5}}\n"), ["loss.semantic_3d.start=3"])
+    assert (config.loss.depth.weight, config.loss.depth.start) == (0.5, Config().loss.depth.start)
+    assert Config().loss.depth.start > 0
+    # Off by default, and not switched on by its start.
+    assert (config.loss.semantic_3d.weight, config.loss.semantic_3d.start) == (0.0, 3)
+
+
+def test_a_file_builds_on_another(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    write(
+        tmp_path,
+        "seed: 3\ntrain: {steps: 7, warmup: 2}\nmodel: {class_names: [a, b]}\nloss: {color: {weight: 4, start: 9}}\n",
+    )
+    (tmp_path / "deep" / "middle.yaml").write_text(
+        "base: ../given.yaml\nmodel: {class_names: [c]}\ntrain: {steps: 8}\n"
+    )
+    top = tmp_path / "top.yaml"
+    top.write_text("base: deep/middle.yaml\nloss: {color: {weight: 0}}\ndata:\n  crop: null\n")
+    config = load_config(top, ["train.warmup=1"])
+    assert (config.seed, config.train.steps, config.train.warmup) == (3, 8, 1)
+    # Sections are merged, lists are replaced.
+    assert (config.loss.color.weight, config.loss.color.start) == (0.0, 9)
+    assert config.model.class_names == ("c",)
+    save_config(config, tmp_path / "saved.yaml")
+    assert "base" not in (tmp_path / "saved.yaml").read_text()
+    assert load_config(tmp_path / "saved.yaml") == config
+
+
+def test_files_in_a_circle_are_refused(tmp_path: Path) -> None:
+    for name, base in {"a": "b", "b": "c", "c": "b"}.items():
+        (tmp_path / f"{name}.yaml").write_text(f"base: {base}.yaml\n")
+    with pytest.raises(ConfigError, match=r"got a circle: a\.yaml -> b\.yaml -> c\.yaml -> b\.yaml; remove one base"):
+        load_config(tmp_path / "a.yaml")
+
+
+def test_faults_of_a_base_name_its_file(tmp_path: Path) -> None:
+    top = tmp_path / "top.yaml"
+    top.write_text("base: given.yaml\n")
+    with pytest.raises(ConfigError, match=r"given\.yaml: expected a configuration file, found none"):
+        load_config(top)
+    write(tmp_path, "trian: {}\n")
+    with pytest.raises(ConfigError, match=r"given\.yaml: unknown key trian; did you mean train\?"):
+        load_config(top)
+    top.write_text("base: [given.yaml]\n")
+    with pytest.raises(ConfigError, match=r"top\.yaml: base: expected the path of a configuration file, got \["):
+        load_config(top)
+    with pytest.raises(ConfigError, match="unknown key base"):
+        load_config(None, ["base=given.yaml"])
+
+
 @pytest.mark.parametrize("value", ["null", "3", "[]", "text"])
 def test_sections_must_have_keys(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"given.yaml: train: expected a section with keys, got"):

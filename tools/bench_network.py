@@ -10,7 +10,8 @@ import torch
 
 from sparse_s4r.build import build_network, with_classes
 from sparse_s4r.checkpoint import load_checkpoint, load_weights
-from sparse_s4r.config import Config, load_config, make_config, override
+from sparse_s4r.config import Config, load_config, make_config
+from sparse_s4r.config_files import override
 from sparse_s4r.data.scene import Scene, open_scene
 from sparse_s4r.geometry.keys import pack_keys
 from sparse_s4r.inference.chunked import CHUNK, chunk_boxes
@@ -85,7 +86,7 @@ def _training(request: Request, config: Config, scene: Scene) -> Call:
     model.train()
 
     def step(given: SceneSample) -> None:
-        total = model(Sealed(given), 0)
+        total = model(Sealed([given]), 0)
         optimizer.zero_grad(set_to_none=True)
         trainer.fabric.backward(total)
         trainer.fabric.clip_gradients(model, optimizer, max_norm=config.train.clip_norm, error_if_nonfinite=False)

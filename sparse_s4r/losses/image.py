@@ -1,12 +1,31 @@
-"""Terms between a rendered view and the frame that was really seen, each over its own valid pixels."""
+"""Terms between a rendered view and what was really seen or what a segmenter says, each over its own valid pixels."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from sparse_s4r.losses.lab import rgb_to_lab01
 from sparse_s4r.structures import IGNORE_LABEL, RenderedView, RGBDFrame
+
+
+@dataclass(frozen=True)
+class LabelledView:
+    """A view that no camera took, with the labels that a segmenter gave to its picture.
+
+    Attributes:
+        view: What was rendered.
+        picture: (H, W, 3) float RGB in [0, 1], what the segmenter saw.
+        labels: (H, W) int64, what it said; ``IGNORE_LABEL`` where it said nothing or was not sure.
+        counts: (H, W) bool, pixels that are to be compared: those that show the prediction.
+    """
+
+    view: RenderedView
+    picture: Tensor
+    labels: Tensor
+    counts: Tensor
 
 
 def depth_loss(view: RenderedView, frame: RGBDFrame) -> tuple[Tensor, int]:
@@ -45,23 +64,47 @@ def color_loss(view: RenderedView, frame: RGBDFrame, gate: float, lab: bool) -> 
     return _mean((rendered - seen).abs().mean(-1), view.color)
 
 
-def semantic_loss(view: RenderedView, frame: RGBDFrame, gate: float) -> tuple[Tensor, int]:
+def semantic_loss(view: RenderedView, frame: RGBDFrame, gate: float, min_confidence: float = 0.0) -> tuple[Tensor, int]:
     """Mean cross-entropy of rendered logits against the frame's labels, over the pixels of ``color_loss``.
 
-    Pixels labelled ``IGNORE_LABEL`` do not count.
+    Pixels labelled ``IGNORE_LABEL`` do not count, nor those whose label is less sure than ``min_confidence``; labels
+    of a frame without confidence are all sure.
 
     Returns:
         The loss () in nats, 0 with zero gradient when no pixel is valid, and the number of valid pixels.
 
     Source: S4R equation 3.
     """
+    logits = _logits(view)
+    if frame.labels is None:
+        return _mean(logits.new_zeros(0), logits)
+    valid = _same_surface(view, frame, gate)
+    if frame.confidence is not None:
+        valid = valid & (frame.confidence >= min_confidence)
+    return _cross_entropy(logits, frame.labels, valid)
+
+
+def virtual_loss(labelled: LabelledView) -> tuple[Tensor, int]:
+    """Mean cross-entropy of rendered logits against a segmenter's labels of the rendered colour.
+
+    Returns:
+        The loss () in nats, 0 with zero gradient when no pixel is valid, and the number of valid pixels.
+        Differentiable in the rendered logits alone.
+
+    Source: S4R equation 4.
+    """
+    return _cross_entropy(_logits(labelled.view), labelled.labels, labelled.counts & labelled.view.hit)
+
+
+def _logits(view: RenderedView) -> Tensor:
     if view.semantic_logits is None:
         raise ValueError("view.semantic_logits: expected rendered logits, got None; the network has no classes")
-    if frame.labels is None:
-        return _mean(view.semantic_logits.new_zeros(0), view.semantic_logits)
-    valid = _same_surface(view, frame, gate) & (frame.labels != IGNORE_LABEL)
-    losses = F.cross_entropy(view.semantic_logits[valid], frame.labels[valid], reduction="none")
-    return _mean(losses, view.semantic_logits)
+    return view.semantic_logits
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, valid: Tensor) -> tuple[Tensor, int]:
+    valid = valid & (labels != IGNORE_LABEL)
+    return _mean(F.cross_entropy(logits[valid], labels[valid], reduction="none"), logits)
 
 
 def _same_surface(view: RenderedView, frame: RGBDFrame, gate: float) -> Tensor:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from sparse_s4r.geometry.pyramid import ObservationPyramid
-from sparse_s4r.losses.image import color_loss, depth_loss, semantic_loss
+from sparse_s4r.losses.image import LabelledView, color_loss, depth_loss, semantic_loss, virtual_loss
+from sparse_s4r.losses.truth import semantic_3d_loss, true_occupancy_loss, true_tsdf_loss
 from sparse_s4r.losses.volume import occupancy_loss, tsdf_loss
-from sparse_s4r.structures import GridSpec, LossReport, RenderedView, RGBDFrame, ScenePrediction, SparseTSDF
+from sparse_s4r.structures import (
+    GridSpec,
+    LevelOccupancy,
+    LossReport,
+    RenderedView,
+    RGBDFrame,
+    ScenePrediction,
+    SparseTSDF,
+)
+from sparse_s4r.structures.truth import SceneTruth
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,13 @@ class Target:
         scan: Scan of all training frames.
         observation: What all training frames saw.
         input: The input scan: what of the target was missing.
+        truth: The true scene; None where it is not known.
     """
 
     scan: SparseTSDF
     observation: ObservationPyramid
     input: SparseTSDF
+    truth: SceneTruth | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,10 @@ class SceneLoss:
         gate_voxels: Largest depth difference, voxels, at which colour and semantics of a pixel count.
         lab: Compare colour in Lab.
         log_tsdf: Compare log-transformed distances.
+        virtual: Rendered semantics against labels of the rendered colour, on virtual views.
+        semantic_3d: Semantics of the voxels against the true labels.
+        min_confidence: Pixels whose label is less sure do not count in the 2D semantic terms.
+        supervision: Whether occupancy and distance are those of the fuller scan or of the truth.
 
     Source: S4R section 3.3; every term is divided by its own number of valid pixels or voxels.
     """
@@ -70,10 +87,19 @@ class SceneLoss:
     gate_voxels: float
     lab: bool
     log_tsdf: bool
+    virtual: Term = Term(0.0)
+    semantic_3d: Term = Term(0.0)
+    min_confidence: float = 0.0
+    supervision: Literal["scan", "truth"] = "scan"
 
     def wants_views(self, step: int) -> bool:
-        """Whether any 2D term counts at ``step``, that is, whether views have to be rendered."""
+        """Whether any term of real views counts at ``step``, that is, whether they have to be rendered."""
         return any(term.active(step) for term in (self.depth, self.color, self.semantic))
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether a term compares with the truth."""
+        return self.supervision == "truth" or self.semantic_3d.weight > 0
 
     def __call__(
         self,
@@ -81,6 +107,7 @@ class SceneLoss:
         target: Target,
         views: Sequence[tuple[RenderedView, RGBDFrame]],
         step: int,
+        virtual: Sequence[LabelledView] = (),
     ) -> LossReport:
         """Evaluate all terms that are active at ``step``.
 
@@ -89,11 +116,16 @@ class SceneLoss:
             target: Compared with in 3D.
             views: Rendered views with the frames that they are compared with; may be empty.
             step: Training step, from 0.
+            virtual: Rendered virtual views with a segmenter's labels; may be empty.
 
         Returns:
             The weighted sum with its terms; 2D terms are means over the views.
+
+        Raises:
+            ValueError: A term compares with the truth, and the target has none.
         """
-        parts = self._volume_parts(prediction, target, step) + self._image_parts(views, target.scan.grid, step)
+        parts = self._volume_parts(prediction, target, step) + self._true_parts(prediction, target, step)
+        parts += self._image_parts(views, target.scan.grid, step) + self._virtual_parts(virtual, step)
         total = prediction.tsdf.new_zeros(())
         terms: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
@@ -107,16 +139,34 @@ class SceneLoss:
         parts: list[Part] = []
         if self.occupancy.active(step):
             for level in prediction.occupancy:
-                value, count = occupancy_loss(
-                    level, target.observation, target.input, self.missing_weight, self.unknown_weight
-                )
-                parts.append((f"occupancy_{level.stride}", self.occupancy, value, count))
+                parts.append((f"occupancy_{level.stride}", self.occupancy, *self._occupancy(level, target)))
         if self.tsdf.active(step):
-            value, count = tsdf_loss(
-                prediction, target.scan, target.observation, self.missing_weight, self.unknown_weight, self.log_tsdf
-            )
-            parts.append(("tsdf", self.tsdf, value, count))
+            parts.append(("tsdf", self.tsdf, *self._tsdf(prediction, target)))
         return parts
+
+    def _occupancy(self, level: LevelOccupancy, target: Target) -> tuple[Tensor, int]:
+        weights = (self.missing_weight, self.unknown_weight)
+        if self.supervision == "truth":
+            return true_occupancy_loss(level, _truth(target).field, target.observation, target.input, *weights)
+        return occupancy_loss(level, target.observation, target.input, *weights)
+
+    def _tsdf(self, prediction: ScenePrediction, target: Target) -> tuple[Tensor, int]:
+        weights = (self.missing_weight, self.unknown_weight)
+        if self.supervision == "truth":
+            truth = _truth(target).field
+            return true_tsdf_loss(prediction, truth, target.scan, target.observation, weights, self.log_tsdf)
+        return tsdf_loss(prediction, target.scan, target.observation, *weights, self.log_tsdf)
+
+    def _true_parts(self, prediction: ScenePrediction, target: Target, step: int) -> list[Part]:
+        if not self.semantic_3d.active(step) or prediction.semantic_logits is None:
+            return []
+        return [("semantic_3d", self.semantic_3d, *semantic_3d_loss(prediction, _truth(target)))]
+
+    def _virtual_parts(self, views: Sequence[LabelledView], step: int) -> list[Part]:
+        if not self.virtual.active(step):
+            return []
+        parts = [virtual_loss(view) for view in views]
+        return [("virtual", self.virtual, value / len(views), count) for value, count in parts]
 
     def _image_parts(self, views: Sequence[tuple[RenderedView, RGBDFrame]], grid: GridSpec, step: int) -> list[Part]:
         parts: list[Part] = []
@@ -127,8 +177,14 @@ class SceneLoss:
             if self.color.active(step) and view.color is not None:
                 parts.append(("color", self.color, *color_loss(view, frame, gate, self.lab)))
             if self.semantic.active(step) and view.semantic_logits is not None:
-                parts.append(("semantic", self.semantic, *semantic_loss(view, frame, gate)))
+                parts.append(("semantic", self.semantic, *semantic_loss(view, frame, gate, self.min_confidence)))
         return [(name, term, value / len(views), count) for name, term, value, count in parts]
+
+
+def _truth(target: Target) -> SceneTruth:
+    if target.truth is None:
+        raise ValueError("target.truth: expected the true scene, got None; compare with the scan instead")
+    return target.truth
 
 
 # Name, term, value () and number of valid pixels or voxels.

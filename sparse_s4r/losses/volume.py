@@ -40,6 +40,30 @@ def occupancy_loss(
     bits = target.bits(level.coordinates, level.stride)
     surface = (bits & SURFACE_BIT) != 0
     known = (bits & (SURFACE_BIT | FREE_BIT)) != 0
+    return occupancy_cross_entropy(level, surface, known, scan, missing_weight, unknown_weight)
+
+
+def occupancy_cross_entropy(
+    level: LevelOccupancy,
+    surface: Tensor,
+    known: Tensor,
+    scan: SparseTSDF,
+    missing_weight: float,
+    unknown_weight: float,
+) -> tuple[Tensor, int]:
+    """Weighted binary cross-entropy of a level's M candidates, whatever tells their states.
+
+    Args:
+        level: Candidates of the level.
+        surface: (M,) bool, cells that are occupied; all others are empty.
+        known: (M,) bool, cells whose state is known; the others weigh ``unknown_weight``.
+        scan: The input scan.
+        missing_weight: Weight of occupied cells that hold no voxel of the input; others weigh 1.
+        unknown_weight: Weight of cells that are not known.
+
+    Returns:
+        As ``occupancy_loss``.
+    """
     cells = torch.unique(pack_keys(torch.div(scan.coordinates, level.stride, rounding_mode="floor")))
     missing = surface & ~torch.isin(pack_keys(level.coordinates), cells)
     weight = torch.where(missing, missing_weight, torch.where(known, 1.0, unknown_weight)).to(level.logits)
@@ -73,20 +97,47 @@ def tsdf_loss(
 
     Source: S4R section 3 (3D L1); log transform, weight and the reading of unseen voxels from SPSG.
     """
-    limit, voxel = target.grid.truncation, target.grid.voxel_size
+    limit = target.grid.truncation
     rows = VoxelHash(target.coordinates).rows(prediction.coordinates)
     surface = rows >= 0
     free = ~surface & ((observation.bits(prediction.coordinates, 1) & FREE_BIT) != 0)
     truth = torch.where(free, limit, -limit).to(prediction.tsdf)
     truth[surface] = target.tsdf.to(truth)[rows[surface]]
-    weight = torch.where(surface | free, 1.0, unknown_weight).to(truth)
+    weights = (missing_weight, unknown_weight)
+    return distance_difference(prediction, truth, surface, surface | free, weights, logarithmic)
+
+
+def distance_difference(
+    prediction: ScenePrediction,
+    truth: Tensor,
+    surface: Tensor,
+    known: Tensor,
+    weights: tuple[float, float],
+    logarithmic: bool,
+) -> tuple[Tensor, int]:
+    """Weighted mean difference of signed distances, in voxels, whatever tells the true ones.
+
+    Args:
+        prediction: Predicted field of N voxels; its tsdf may exceed the truncation and is clamped here.
+        truth: (N,) true distances within the truncation, metres.
+        surface: (N,) bool, voxels of the true band.
+        known: (N,) bool, voxels whose distance is known.
+        weights: Of surface that the input does not hold, and of voxels that are not known; others weigh 1.
+        logarithmic: Compare sign(d) ln(1 + |d|).
+
+    Returns:
+        As ``tsdf_loss``.
+    """
+    limit, voxel = prediction.grid.truncation, prediction.grid.voxel_size
+    missing_weight, unknown_weight = weights
+    weight = torch.where(known, 1.0, unknown_weight).to(truth)
     if prediction.observed is not None:
         weight = torch.where(surface & ~prediction.observed, missing_weight, weight)
     # Leaky: a value beyond the truncation still finds its way back.
     inside = prediction.tsdf.clamp(-limit, limit)
     clamped = inside + 0.01 * (prediction.tsdf - inside)
     difference = (_transform(clamped / voxel, logarithmic) - _transform(truth / voxel, logarithmic)).abs()
-    return (difference * weight).sum() / weight.sum().clamp(min=1.0), int((surface | free).sum())
+    return (difference * weight).sum() / weight.sum().clamp(min=1.0), int(known.sum())
 
 
 def _transform(distance: Tensor, logarithmic: bool) -> Tensor:

@@ -14,6 +14,8 @@ from sparse_s4r.structures import IGNORE_LABEL, RenderedView, RGBDFrame
 _BLANK = 40
 # Turbo-like stops from near to far (red, yellow, green, cyan, blue), interpolated linearly.
 _DEPTH_STOPS = ((190, 30, 45), (246, 168, 53), (180, 222, 80), (60, 190, 180), (52, 92, 190), (46, 30, 90))
+# From unlikely to certain: what may be wrong shines.
+_PROBABILITY_STOPS = ((255, 225, 70), (225, 85, 50), (45, 60, 110))
 
 
 def color_picture(color: Tensor, shown: Tensor | None = None) -> Tensor:
@@ -25,12 +27,19 @@ def color_picture(color: Tensor, shown: Tensor | None = None) -> Tensor:
 def depth_picture(depth: Tensor, far: float) -> Tensor:
     """Depth (H, W) in metres from 0 to ``far`` as colours (H, W, 3) uint8: red near, violet far, grey missing."""
     depth = depth.detach().cpu().float()
-    stops = torch.tensor(_DEPTH_STOPS, dtype=torch.float32)
-    position = (depth / far).clamp(0, 1) * (len(stops) - 1)
-    lower = position.floor().clamp(max=len(stops) - 2).long()
-    share = (position - lower).unsqueeze(-1)
-    picture = (stops[lower] * (1 - share) + stops[lower + 1] * share).round().to(torch.uint8)
-    return _blank(picture, depth > 0)
+    return _blank(_between(_DEPTH_STOPS, depth / far), depth > 0)
+
+
+def probability_colors(probability: Tensor) -> Tensor:
+    """Probabilities (...) as colours (..., 3) uint8: yellow 0, red 0.5, dark blue 1."""
+    return _between(_PROBABILITY_STOPS, probability.detach().cpu().float())
+
+
+def probability_picture(probability: Tensor, view: RenderedView) -> Tensor:
+    """Probabilities (N,) of the rendered field's voxels, seen at the view's pixels, (H, W, 3) uint8, grey at a miss."""
+    hit = view.hit.cpu()
+    seen = probability.cpu()[view.voxel.cpu().clamp(min=0)] if len(probability) else torch.zeros(hit.shape)
+    return _blank(probability_colors(seen), hit)
 
 
 def label_picture(labels: Tensor, palette: Tensor) -> Tensor:
@@ -77,6 +86,15 @@ def comparison(view: RenderedView, frame: RGBDFrame, palette: Tensor | None = No
         given = torch.full_like(labels, IGNORE_LABEL) if frame.labels is None else frame.labels
         real.append(label_picture(given, colors))
     return tile([real, rendered])
+
+
+def _between(colors: Sequence[tuple[int, int, int]], position: Tensor) -> Tensor:
+    """Colours (..., 3) uint8 linear between evenly spaced ``colors``, of which 0 is the first and 1 the last."""
+    stops = torch.tensor(colors, dtype=torch.float32)
+    place = position.clamp(0, 1) * (len(stops) - 1)
+    lower = place.floor().clamp(max=len(stops) - 2).long()
+    share = (place - lower).unsqueeze(-1)
+    return (stops[lower] * (1 - share) + stops[lower + 1] * share).round().to(torch.uint8)
 
 
 def _blank(picture: Tensor, shown: Tensor) -> Tensor:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from sparse_s4r.render.pictures import comparison
+from sparse_s4r.losses.image import LabelledView
+from sparse_s4r.render.pictures import class_palette, color_picture, comparison, label_picture, tile
+from sparse_s4r.structures import IGNORE_LABEL, LossReport
 from sparse_s4r.structures.memory import peak_memory_bytes
 from sparse_s4r.training.step import StepResult
 
@@ -69,12 +73,13 @@ class TrainingLog:
         """Keep a text, such as the configuration, in TensorBoard."""
         self._writer.add_text(name, f"```\n{text}\n```")
 
-    def step(self, step: int, result: StepResult, rate: float, seconds: float) -> None:
-        """Record ``step``, counted from 0, which took ``seconds``."""
-        report = result.report
+    def step(self, step: int, results: Sequence[StepResult], rate: float, seconds: float) -> None:
+        """Record ``step``, counted from 0, which took ``seconds``: means and the sum of voxels over its samples."""
+        report = LossReport.mean([result.report for result in results])
+        voxels = sum(len(result.prediction) for result in results)
         values = {"total": float(report.total.detach())} | {name: float(v) for name, v in report.terms.items()}
         memory = peak_memory_bytes(self.device)
-        record = {"step": step, "seconds": round(seconds, 4), "voxels": len(result.prediction), **values}
+        record = {"step": step, "seconds": round(seconds, 4), "voxels": voxels, **values}
         with self._lines.open("a") as file:
             file.write(json.dumps(record) + "\n")
         status = f"loss {values['total']:.3f}  {seconds:.1f} s/step  {memory / 2**30:.1f} GiB"
@@ -84,7 +89,7 @@ class TrainingLog:
                 self._writer.add_scalar(f"loss/{name}", value, step)
             self._writer.add_scalar("train/learning_rate", rate, step)
             self._writer.add_scalar("train/seconds_per_step", seconds, step)
-            self._writer.add_scalar("train/voxels", len(result.prediction), step)
+            self._writer.add_scalar("train/voxels", voxels, step)
             self._writer.add_scalar("train/peak_memory_bytes", memory, step)
             if not self._console.is_terminal:
                 # A bar redrawn in place leaves nothing in a file; lines do.
@@ -92,7 +97,28 @@ class TrainingLog:
                 self._console.print(
                     f"step {step + 1}/{self.steps}  {status}  {left / 60:.1f} min left", highlight=False
                 )
-        if result.views and step % self.image_every == 0:
-            view, frame = result.views[0]
-            picture = comparison(view, frame).numpy()
-            self._writer.add_image("view/real_above_rendered", picture, step, dataformats="HWC")
+        if step % self.image_every == 0:
+            self._pictures(step, results[0])
+
+    def _pictures(self, step: int, result: StepResult) -> None:
+        if result.views:
+            picture = comparison(*result.views[0])
+            self._writer.add_image("view/real_above_rendered", picture.numpy(), step, dataformats="HWC")
+        if result.virtual:
+            picture = virtual_picture(result.virtual[0])
+            self._writer.add_image("view/virtual_labelled_rendered", picture.numpy(), step, dataformats="HWC")
+
+
+def virtual_picture(labelled: LabelledView) -> Tensor:
+    """What the segmenter saw, its labels, and the rendered ones where they are compared, (H', W', 3) uint8.
+
+    Raises:
+        ValueError: A view without logits.
+    """
+    logits = labelled.view.semantic_logits
+    if logits is None:
+        raise ValueError("view.semantic_logits: expected rendered logits, got None; the network has no classes")
+    palette = class_palette(logits.shape[-1])
+    rendered = torch.where(labelled.counts, logits.argmax(-1), IGNORE_LABEL)
+    pictures = [label_picture(labels, palette) for labels in (labelled.labels, rendered)]
+    return tile([[color_picture(labelled.picture), *pictures]])

@@ -56,7 +56,7 @@ def measure_loss_changes(checkpoint_path: Path, scene_folders: Sequence[Path]) -
     with torch.no_grad():
         for step in range(checkpoint.step, checkpoint.step + _SAMPLES):
             sample = trainer.dataset.sample(step)
-            results = [trainer.objective(network, sample, _ALL_TERMS) for network in (first, last)]
+            results = [trainer.objective(network, [sample], _ALL_TERMS)[0] for network in (first, last)]
             before, after = (_terms(trainer, sample, result, results) for result in results)
             for name in before.keys() & after.keys():
                 one, other, count = sums.get(name, (0.0, 0.0, 0))
@@ -92,8 +92,12 @@ def _terms(trainer: Trainer, sample: SceneSample, result: StepResult, both: Sequ
     for index, (view, frame) in enumerate(result.views):
         hit = torch.stack([other.views[index][0].hit for other in both]).all(0)
         views.append((view, replace(frame, depth=torch.where(hit, frame.depth, 0.0))))
-    target = Target(sample.target, ObservationPyramid(sample.target_observation), sample.input)
-    report = trainer.objective.loss(_shared_part(result, both), target, views, _ALL_TERMS)
+    virtual = []
+    for index, labelled in enumerate(result.virtual):
+        counts = torch.stack([other.virtual[index].counts for other in both]).all(0)
+        virtual.append(replace(labelled, counts=counts))
+    target = Target(sample.target, ObservationPyramid(sample.target_observation), sample.input, sample.truth)
+    report = trainer.objective.loss(_shared_part(result, both), target, views, _ALL_TERMS, virtual)
     return {name: float(value) for name, value in report.terms.items() if report.counts[name]}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from sparse_s4r.losses.image import color_loss, depth_loss, semantic_loss
+from sparse_s4r.losses.image import LabelledView, color_loss, depth_loss, semantic_loss, virtual_loss
 from sparse_s4r.structures import IGNORE_LABEL
 from tests.losses.views import make_frame, make_view
 
@@ -60,6 +61,47 @@ def test_semantics_by_hand() -> None:
     assert logits.grad[:2].all()
 
 
+def test_labels_that_are_not_sure_do_not_count() -> None:
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0], [math.log(7.0), 0.0]])
+    view, frame = make_view([1.0] * 3, logits=logits), make_frame([1.0] * 3, labels=[1, 1, 1])
+    unsure = replace(frame, confidence=torch.tensor([[0.5, 0.49, 1.0]]))
+    # ln 2, ln 4 and ln 8.
+    for given, least, losses in (
+        (unsure, 0.0, (2, 4, 8)),
+        (unsure, 0.5, (2, 8)),
+        (unsure, 0.6, (8,)),
+        (frame, 0.6, (2, 4, 8)),
+    ):
+        value, count = semantic_loss(view, given, GATE, least)
+        assert count == len(losses)
+        assert float(value) == pytest.approx(sum(math.log(loss) for loss in losses) / count, rel=1e-6)
+
+
+def test_virtual_views_by_hand() -> None:
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0], [5.0, 0.0], [5.0, 0.0], [5.0, 0.0]], requires_grad=True)
+    view = make_view([1.0] * 5, [True] * 4 + [False], logits=logits, requires_grad=True)
+    # The third pixel has no label, the fourth shows something else than the prediction, the last shows nothing.
+    labels, counts = torch.tensor([[0, 1, IGNORE_LABEL, 1, 1]]), torch.tensor([[True, True, True, False, True]])
+    value, count = virtual_loss(LabelledView(view, torch.zeros(1, 5, 3), labels, counts))
+    assert count == 2
+    assert float(value.detach()) == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-6)
+    value.backward()
+    assert logits.grad is not None
+    assert logits.grad.any(dim=1).tolist() == [True, True, False, False, False]
+    assert view.depth.grad is None
+
+
+def test_a_virtual_view_without_labels_is_zero_with_zero_gradient() -> None:
+    logits = torch.rand(2, 3, requires_grad=True)
+    nothing = torch.full((1, 2), IGNORE_LABEL)
+    view = make_view([1.0, 1.0], logits=logits)
+    value, count = virtual_loss(LabelledView(view, torch.zeros(1, 2, 3), nothing, torch.ones(1, 2) > 0))
+    assert (float(value.detach()), count) == (0.0, 0)
+    value.backward()
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
 def test_depth_is_not_trained_by_the_gate() -> None:
     view = make_view([1.0], color=torch.rand(1, 3, requires_grad=True), requires_grad=True)
     value, _ = color_loss(view, make_frame([1.05]), GATE, lab=True)
@@ -102,3 +144,7 @@ def test_asks_for_what_it_compares() -> None:
         color_loss(make_view([1.0]), make_frame([1.0]), GATE, lab=True)
     with pytest.raises(ValueError, match="expected rendered logits, got None"):
         semantic_loss(make_view([1.0]), make_frame([1.0], labels=[0]), GATE)
+    with pytest.raises(ValueError, match="expected rendered logits, got None"):
+        virtual_loss(
+            LabelledView(make_view([1.0]), torch.zeros(1, 1, 3), torch.zeros(1, 1).long(), torch.ones(1, 1) > 0)
+        )

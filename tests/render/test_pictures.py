@@ -6,7 +6,16 @@ import dataclasses
 
 import torch
 
-from sparse_s4r.render.pictures import class_palette, color_picture, comparison, depth_picture, label_picture, tile
+from sparse_s4r.render.pictures import (
+    class_palette,
+    color_picture,
+    comparison,
+    depth_picture,
+    label_picture,
+    probability_colors,
+    probability_picture,
+    tile,
+)
 from sparse_s4r.structures import IGNORE_LABEL
 from tests.losses.views import make_frame, make_view
 
@@ -87,3 +96,18 @@ def test_comparison_of_a_bare_field() -> None:
     assert sheet[5, 0].tolist() == GREY
     labelled = dataclasses.replace(view, semantic_logits=torch.rand(1, 1, 2))
     assert comparison(labelled, make_frame([1.0])).shape == (6, 11, 3)
+
+
+def test_probabilities_run_from_yellow_over_red_to_blue() -> None:
+    colors = probability_colors(torch.tensor([0.0, 0.25, 0.5, 1.0, 7.0]))
+    assert colors.dtype == torch.uint8
+    assert colors.tolist() == [[255, 225, 70], [240, 155, 60], [225, 85, 50], [45, 60, 110], [45, 60, 110]]
+
+
+def test_probabilities_are_those_of_the_voxels_that_are_seen() -> None:
+    view = make_view([1.0, 1.0, 0.0], [True, True, False])
+    view = dataclasses.replace(view, voxel=torch.tensor([[1, 0, -1]]))
+    picture = probability_picture(torch.tensor([0.5, 1.0]), view)
+    assert picture.tolist() == [[[45, 60, 110], [225, 85, 50], GREY]]
+    blind = dataclasses.replace(view, hit=torch.zeros(1, 3, dtype=torch.bool), voxel=torch.full((1, 3), -1))
+    assert probability_picture(torch.zeros(0), blind).tolist() == [[GREY, GREY, GREY]]

@@ -44,19 +44,19 @@ def make_objective(use_free_space: bool = True) -> SceneObjective:
 def test_the_network_is_guided_at_first(sample: SceneSample) -> None:
     network = Recorder()
     for step in (0, 4, 5):
-        make_objective()(network, sample, step)
+        make_objective()(network, [sample], step)
     assert [scene.guide is not None for scene in network.given] == [True, True, False]
     assert all(scene.free is not None and scene.scan is sample.input for scene in network.given)
 
 
 def test_free_space_can_be_withheld(sample: SceneSample) -> None:
     network = Recorder()
-    make_objective(use_free_space=False)(network, sample, 0)
+    make_objective(use_free_space=False)(network, [sample], 0)
     assert network.given[0].free is None
 
 
 def test_views_are_rendered_once_they_count(sample: SceneSample) -> None:
-    early, late = (make_objective()(Recorder(), sample, step) for step in (1, 2))
+    early, late = (make_objective()(Recorder(), [sample], step)[0] for step in (1, 2))
     assert early.views == ()
     assert "depth" not in early.report.terms
     assert len(late.views) == 2
