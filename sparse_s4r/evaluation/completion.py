@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from sparse_s4r.evaluation.surface import surface_scores
 from sparse_s4r.geometry.hash import VoxelHash
 from sparse_s4r.geometry.pyramid import FREE_BIT, SURFACE_BIT, ObservationPyramid
 from sparse_s4r.structures import ObservationGrid, ScenePrediction, SparseTSDF
@@ -54,31 +54,17 @@ def completion_scores(
     voxel = target.grid.voxel_size
     surface = target.coordinates[target.tsdf.abs() < voxel]
     predicted = prediction.coordinates[prediction.tsdf.abs() < voxel]
-    in_scan = VoxelHash(scan.coordinates)
-    missing = surface[in_scan.rows(surface) < 0]
-    recovered = VoxelHash(predicted).rows(missing) >= 0
-    bits = ObservationPyramid(observation).bits(predicted, 1)
-    outside, seen = in_scan.rows(predicted) < 0, (bits & (SURFACE_BIT | FREE_BIT)) != 0
-    completed = predicted[outside & seen]
-    correct = _near(completed, VoxelHash(surface))
+    seen = (ObservationPyramid(observation).bits(predicted, 1) & (SURFACE_BIT | FREE_BIT)) != 0
+    found = surface_scores(predicted, surface, scan.coordinates, seen)
     return CompletionScores(
-        len(missing),
-        int(recovered.sum()),
-        _share(recovered),
-        len(completed),
-        int(correct.sum()),
-        _share(correct),
-        int((outside & ~seen).sum()),
+        found.missing,
+        found.recovered,
+        found.missing_recall,
+        found.completed,
+        found.near,
+        found.completed_precision_near,
+        found.unjudged,
     )
-
-
-def _near(coordinates: Tensor, voxels: VoxelHash) -> Tensor:
-    """True (N,) where one of the 27 voxels around is in ``voxels``."""
-    axis = torch.arange(-1, 2, device=coordinates.device)
-    near = torch.zeros(len(coordinates), dtype=torch.bool, device=coordinates.device)
-    for offset in torch.cartesian_prod(axis, axis, axis):
-        near |= voxels.rows(coordinates + offset) >= 0
-    return near
 
 
 def _share(mask: Tensor) -> float:

@@ -1,0 +1,185 @@
+"""A field on voxels against the scan of all frames or the true surface: geometry, labels and colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparse_s4r.evaluation.labels import VoxelConfusion, voxel_confusion
+from sparse_s4r.evaluation.surface import SurfaceScores, ratio, surface_scores
+from sparse_s4r.geometry.hash import VoxelHash
+from sparse_s4r.geometry.pyramid import FREE_BIT, SURFACE_BIT, ObservationPyramid
+from sparse_s4r.structures import (
+    IGNORE_LABEL,
+    ObservationGrid,
+    ScenePrediction,
+    SceneTruth,
+    SparseTSDF,
+)
+
+# A voxel is surface if its distance is below one voxel, or, less strictly, below three.
+NARROW, WIDE = 1.0, 3.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What fields are compared with.
+
+    Attributes:
+        field: Distances and colour.
+        labels: (N,) int64 class of every voxel, ``IGNORE_LABEL`` for none; None without labels.
+        observation: Voxels outside of ``field`` can be judged where it says free; None: everywhere.
+        band: Metres; voxels that are nearer to the surface than this are all in ``field``. None for a scan, whose band
+            is by definition what it has.
+    """
+
+    field: SparseTSDF
+    labels: Tensor | None = None
+    observation: ObservationGrid | None = None
+    band: float | None = None
+
+    @classmethod
+    def of_truth(cls, truth: SceneTruth) -> Reference:
+        """The true surface; what lies outside of its band is wrong, also in walls and where no frame looked."""
+        return cls(truth.field, truth.labels, None, truth.band)
+
+    def is_complete(self, threshold: float) -> bool:
+        """Whether no voxel of the surface with ``threshold`` (voxels) is lacking."""
+        # A band of 0.95 truncations stands for the whole one, as in fused scans.
+        reach = min(threshold * self.field.grid.voxel_size, 0.95 * self.field.grid.truncation)
+        return self.band is None or self.band > reach * (1 - 1e-6)
+
+
+@dataclass(frozen=True)
+class ColorError:
+    """Sum over voxels of the mean absolute difference of the three channels, in [0, 1], and number of voxels."""
+
+    total: float = 0.0
+    voxels: int = 0
+
+    def __add__(self, other: ColorError) -> ColorError:
+        return ColorError(self.total + other.total, self.voxels + other.voxels)
+
+    @property
+    def mean(self) -> float:
+        """Mean absolute difference, NaN without voxels."""
+        return ratio(self.total, self.voxels)
+
+
+@dataclass(frozen=True)
+class VoxelScores:
+    """Scores against one reference; they can be added over scenes. docs/evaluation.md defines every figure.
+
+    Attributes:
+        narrow: Surface below one voxel.
+        wide: Surface below three voxels.
+        labels: Classes over the reference's surface (below one voxel) with a valid label; None if either has none.
+        color_seen: Colour over the reference's surface that the input and the field have.
+        color_completed: Colour over the reference's surface that the field has and the input does not.
+    """
+
+    narrow: SurfaceScores
+    wide: SurfaceScores
+    labels: VoxelConfusion | None
+    color_seen: ColorError
+    color_completed: ColorError
+
+    def __add__(self, other: VoxelScores) -> VoxelScores:
+        labels = None if self.labels is None or other.labels is None else self.labels + other.labels
+        return VoxelScores(
+            self.narrow + other.narrow,
+            self.wide + other.wide,
+            labels,
+            self.color_seen + other.color_seen,
+            self.color_completed + other.color_completed,
+        )
+
+
+def score_voxels(
+    prediction: ScenePrediction, labels: Tensor | None, reference: Reference, scan: SparseTSDF, classes: int
+) -> VoxelScores:
+    """Score a field on the voxels of a reference.
+
+    Args:
+        prediction: A network's, or a scan as one.
+        labels: (P,) int64 class of the field's voxels, ``IGNORE_LABEL`` for none; None for a field without labels.
+        reference: What it is compared with, on the same grid.
+        scan: The input scan.
+        classes: Number of classes.
+
+    Raises:
+        ValueError: Fields on different grids.
+    """
+    if prediction.grid != reference.field.grid or scan.grid != prediction.grid:
+        raise ValueError(f"grid: expected one, got {prediction.grid}, {reference.field.grid} and {scan.grid}")
+    pyramid = None if reference.observation is None else ObservationPyramid(reference.observation)
+    surfaces = []
+    for threshold in (NARROW, WIDE):
+        predicted = _surface(prediction, threshold)
+        judged = None if pyramid is None else (pyramid.bits(predicted, 1) & (SURFACE_BIT | FREE_BIT)) != 0
+        true = _surface(reference.field, threshold)
+        complete = reference.is_complete(threshold)
+        surfaces.append(surface_scores(predicted, true, scan.coordinates, judged, complete))
+    near = reference.field.tsdf.abs() < NARROW * reference.field.grid.voxel_size
+    cells = reference.field.coordinates[near]
+    row = VoxelHash(prediction.coordinates).rows(cells)
+    confusion = None
+    if labels is not None and reference.labels is not None and classes:
+        confusion = voxel_confusion(_at(labels, row), reference.labels[near], classes)
+    seen = VoxelHash(scan.coordinates).rows(cells) >= 0
+    colors = _color_errors(prediction, reference.field.select(near), row)
+    return VoxelScores(surfaces[0], surfaces[1], confusion, _sum(colors, seen), _sum(colors, ~seen))
+
+
+def labels_of(prediction: ScenePrediction) -> Tensor | None:
+    """Class (N,) int64 of every voxel of a prediction; None without semantics."""
+    logits = prediction.semantic_logits
+    return None if logits is None or not logits.shape[1] else logits.argmax(dim=1)
+
+
+def labels_at(truth: SceneTruth, coordinates: Tensor) -> Tensor:
+    """True class (N,) int64 at voxels (N, 3): that of the voxel, or of the nearest of the 26 around; else none.
+
+    A scan's surface may lie a voxel beside the true one, where a field without a complete band has nothing.
+    """
+    voxels = VoxelHash(truth.field.coordinates)
+    axis = torch.arange(-1, 2)
+    offsets = torch.cartesian_prod(axis, axis, axis)
+    offsets = offsets[offsets.square().sum(dim=1).argsort(stable=True)]
+    result = torch.full((len(coordinates),), IGNORE_LABEL)
+    left = torch.arange(len(coordinates))
+    for offset in offsets:
+        row = voxels.rows(coordinates[left] + offset)
+        result[left[row >= 0]] = truth.labels[row[row >= 0]]
+        left = left[row < 0]
+    return result
+
+
+def _surface(field: ScenePrediction | SparseTSDF, threshold: float) -> Tensor:
+    return field.coordinates[field.tsdf.abs() < threshold * field.grid.voxel_size]
+
+
+def _at(labels: Tensor, row: Tensor) -> Tensor:
+    """``labels`` at rows (R,), none where a row is -1."""
+    if not len(labels):
+        return torch.full(row.shape, IGNORE_LABEL)
+    return torch.where(row >= 0, labels.long()[row], IGNORE_LABEL)
+
+
+def _color_errors(prediction: ScenePrediction, surface: SparseTSDF, row: Tensor) -> Tensor | None:
+    """Mean absolute RGB difference (R,) float64 at the voxels of ``surface``, NaN where the field has none."""
+    if prediction.color is None or surface.color is None:
+        return None
+    result = torch.full((len(surface),), torch.nan, dtype=torch.float64)
+    found = row >= 0
+    result[found] = (prediction.color[row[found]] - surface.color[found]).abs().double().mean(dim=1)
+    return result
+
+
+def _sum(errors: Tensor | None, where: Tensor) -> ColorError:
+    if errors is None:
+        return ColorError()
+    chosen = errors[where & ~errors.isnan()]
+    return ColorError(float(chosen.sum()), len(chosen))
