@@ -1,4 +1,4 @@
-"""Checkpoints: configuration, weights, optimiser and step in one file that holds no code."""
+"""Checkpoints: configuration, weights, optimiser and step in one file that holds no code; or weights alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 
 from sparse_s4r.build import build_network
 from sparse_s4r.config import Config, make_config
+from sparse_s4r.structures import Calibration
 from sparse_s4r.structures.errors import CheckpointError, ConfigError
+from sparse_s4r.weights_file import WEIGHTS_SUFFIX, load_weights_file
 
 _FORMAT = "sparse_s4r checkpoint"
 _VERSION = 1
@@ -29,10 +32,12 @@ class Checkpoint:
     Attributes:
         config: Resolved configuration of the training.
         weights: State of the network.
-        optimizer: State of the optimiser.
+        optimizer: State of the optimiser; empty for weights alone.
         step: Optimiser steps done.
-        rng: State of torch's global generator on the CPU.
+        rng: State of torch's global generator on the CPU; empty for weights alone.
         digest: SHA-256 of the file, hexadecimal; empty before it is written.
+        made_by: Where weights alone come from, see ``WeightsFile``; empty for a training's checkpoint.
+        calibration: From scores to probabilities; none for a training's checkpoint.
     """
 
     config: Config
@@ -41,6 +46,8 @@ class Checkpoint:
     step: int
     rng: Tensor
     digest: str = ""
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -66,13 +73,18 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint to the CPU without running any code in it.
+    """Read a training's checkpoint, or a ``*.safetensors`` file of weights alone, without running any code in it.
 
     Raises:
         CheckpointError: No such file, not a checkpoint of this project, of a newer version, or damaged.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: expected a checkpoint file, found none")
+    if path.suffix == WEIGHTS_SUFFIX:
+        alone = load_weights_file(path)
+        return Checkpoint(
+            alone.config, alone.weights, {}, alone.step, torch.empty(0), alone.digest, alone.made_by, alone.calibration
+        )
     content = _read(path)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: expected a checkpoint made by s4r train, got another kind of file")
@@ -103,6 +115,19 @@ def _read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(f"{path}: not a readable checkpoint, it may be truncated: {error}") from error
+
+
+def expect_training_state(checkpoint: Checkpoint) -> None:
+    """Refuse to resume a training from weights alone.
+
+    Raises:
+        CheckpointError: The checkpoint holds neither optimiser nor generator.
+    """
+    if not checkpoint.optimizer or not len(checkpoint.rng):
+        raise CheckpointError(
+            "expected the checkpoint of a training to resume, got weights alone, without optimiser; start a new "
+            "training from them with --init"
+        )
 
 
 def restore_network(checkpoint: Checkpoint, engine: str | None = None) -> nn.Module:

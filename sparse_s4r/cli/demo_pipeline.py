@@ -1,22 +1,22 @@
-"""The steps of the demo, from frames to a page."""
+"""The steps of the demo, from frames to a page; here those of a training from scratch."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
 from torch import Tensor
 
+from sparse_s4r.cli.demo_options import FRAMES, DemoOptions, import_room
 from sparse_s4r.cli.demo_report import DemoResults, write_demo_report
+from sparse_s4r.cli.demo_shipped import run_shipped_demo
 from sparse_s4r.cli.import_labels import geometric_labelling
-from sparse_s4r.cli.import_progress import ImportProgress
 from sparse_s4r.config import load_config
-from sparse_s4r.data.import_options import ImportOptions, Labelling
-from sparse_s4r.data.import_scene import import_scene
+from sparse_s4r.data.import_options import Labelling
 from sparse_s4r.data.readers import open_capture
 from sparse_s4r.data.synthetic import SyntheticRoom, make_room
 from sparse_s4r.data.synthetic_capture import write_capture
@@ -25,49 +25,39 @@ from sparse_s4r.evaluation.run import evaluate_prediction, save_metrics
 from sparse_s4r.evaluation.table import metrics_table
 from sparse_s4r.inference.pictures import render_pictures
 from sparse_s4r.inference.run import run_prediction
+from sparse_s4r.inference.weights import has_default_weights
 from sparse_s4r.segmentation.interface import label_frame
 from sparse_s4r.segmentation.stand_in import StandInSegmenter
 from sparse_s4r.sparse.factory import expect_engine
 from sparse_s4r.structures import RGBDFrame
-from sparse_s4r.structures.errors import DataError
+from sparse_s4r.structures.errors import ConfigError, DataError
 from sparse_s4r.training.loss_change import measure_loss_changes
 from sparse_s4r.training.run import run_training
 
-# Frames of the made room, and the share of them that the network gets to see: few enough to leave holes.
-_FRAMES = 40
-_KEEP = 0.2
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """What the demo is told.
-
-    Attributes:
-        out: Folder to make.
-        frames: Capture to use; None: a room is made.
-        config: Configuration file; None: the demo's own.
-        settings: ``section.key=value`` on top of it.
-        voxel_size: Metres.
-        seed: Seed of the room, its frames and the training.
-    """
-
-    out: Path
-    frames: Path | None
-    config: Path | None
-    settings: tuple[str, ...]
-    voxel_size: float
-    seed: int
+_VOXEL_SIZE = 0.04
 
 
 def run_demo(options: DemoOptions) -> Path:
-    """Run the demo and return its page.
+    """Run the demo, with trained weights or from scratch, and return its page.
 
     Raises:
         DataError: ``out`` exists, or the frames cannot be used.
+        CheckpointError: Weights that cannot be used.
     """
+    if options.out.exists():
+        raise DataError(f"{options.out}: expected a folder that does not exist yet; name another with --out")
+    if options.from_scratch and (options.checkpoint or options.refine_steps):
+        raise ConfigError("--from-scratch: expected neither --checkpoint nor --refine-steps, which start from weights")
+    if options.from_scratch:
+        return _run_from_scratch(options)
+    if options.checkpoint is None and not has_default_weights():
+        Console().print("this installation comes without trained weights: a small network is trained on the room")
+        return _run_from_scratch(options)
+    return run_shipped_demo(options)
+
+
+def _run_from_scratch(options: DemoOptions) -> Path:
     out, console = options.out, Console()
-    if out.exists():
-        raise DataError(f"{out}: expected a folder that does not exist yet; name another with --out")
     config = options.config or Path(str(resources.files("sparse_s4r"))) / "cli" / "demo.yaml"
     settings = [f"seed={options.seed}", *options.settings]
     # Before anything is made: what is wrong here must not cost minutes, nor leave a folder in the way.
@@ -113,7 +103,7 @@ def _make_capture(room: SyntheticRoom, options: DemoOptions, console: Console) -
     """Frames of a made room, in the layout that any capture may have."""
     folder = options.out / "capture"
     with console.status("making a room and its frames"):
-        write_capture(room, make_trajectory(room, _FRAMES, options.seed), folder, noise_seed=options.seed)
+        write_capture(room, make_trajectory(room, FRAMES, options.seed), folder, noise_seed=options.seed)
     return folder
 
 
@@ -132,13 +122,6 @@ def _import(options: DemoOptions, folder: Path, labels: str, console: Console) -
         labelling, labels = Labelling(capture.class_names), "capture"
     else:
         labelling = geometric_labelling()
-    import_options = ImportOptions(
-        voxel_size=options.voxel_size, keep=_KEEP, seed=options.seed, image_width=320 if labels == "stand-in" else 640
-    )
-    with ImportProgress(console) as progress:
-        summary = import_scene(capture, options.out / "scene", import_options, labelling, progress)
-    console.print(f"{summary.frames} frames, {summary.voxels_input:,} voxels seen by the kept ones, ", end="")
-    console.print(f"{summary.voxels_target:,} by all", highlight=False)
-    for line in (*summary.notes, *summary.warnings):
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    width = 320 if labels == "stand-in" else 640
+    import_room(options, capture, labelling, options.voxel_size or _VOXEL_SIZE, width, console)
     return labels

@@ -13,6 +13,7 @@ from sparse_s4r.evaluation.run import Metrics, render_pairs
 from sparse_s4r.evaluation.table import VIEW_COLUMNS, view_rows
 from sparse_s4r.inference.pictures import save_picture
 from sparse_s4r.inference.run import PredictionSummary
+from sparse_s4r.refine.run import RefineSummary
 from sparse_s4r.render.pictures import class_palette, comparison
 from sparse_s4r.structures import ScenePrediction
 from sparse_s4r.training.loss_change import LossChange, read_losses
@@ -25,6 +26,12 @@ _LABEL_SOURCES = {
     "geometry": "The labels come from a simple rule on shapes (floor, wall, ceiling, object), not from a "
     "segmentation network.",
     "capture": "The labels are the label images of the capture.",
+    "weights": "The labels are the network's own, learned on other rooms.",
+}
+_LEARNED = {
+    "scratch": "The network was trained on frames of this very scene, the held-out ones excepted.",
+    "refined": "The network comes from other rooms and was adapted to this scene's frames, the held-out ones excepted.",
+    "shipped": "The network comes from other rooms and has never seen this one.",
 }
 _MAX_COMPARISONS = 4
 
@@ -35,23 +42,25 @@ class DemoResults:
 
     Attributes:
         scene: Scene folder.
-        run: Training folder.
+        run: Training folder; None for trained weights.
         prediction: Prediction folder.
         metrics: Figures of the prediction.
         summary: Size, time and memory of the prediction.
-        labels: "stand-in", "geometry" or "capture".
-        losses: Every term before and after training, over the same samples.
+        labels: "stand-in", "geometry", "capture" or "weights".
+        losses: Every term before and after training, over the same samples; empty for trained weights.
         seconds: Time of everything.
+        refinement: How trained weights were adapted to the room; None: they were not, or there were none.
     """
 
     scene: Path
-    run: Path
+    run: Path | None
     prediction: Path
     metrics: Metrics
     summary: PredictionSummary
     labels: str
     losses: dict[str, LossChange]
     seconds: float
+    refinement: RefineSummary | None = None
 
 
 def write_demo_report(results: DemoResults, path: Path) -> Path:
@@ -67,7 +76,7 @@ def write_demo_report(results: DemoResults, path: Path) -> Path:
         _overview_part(results, prediction, legend),
         _views_part(results, prediction),
         _figures_part(results),
-        _training_part(results),
+        _weights_part(results) if results.run is None else _training_part(results, results.run),
     ]
     write_report(f"sparse_s4r: {scene.name}", parts, path)
     return path
@@ -86,6 +95,10 @@ def _overview_part(
         "color.png": (whole.color, "the predicted scene"),
         "completed.png": (whole.shape, "its surface: grey was seen, orange is completed"),
         "labels.png": (whole.labels, "its labels"),
+        "uncertainty.png": (
+            whole.probability,
+            "how sure it is of its surface: blue certain, red even, yellow unlikely",
+        ),
     }
     folder = results.prediction.parent / "overview"
     folder.mkdir(exist_ok=True)
@@ -128,8 +141,7 @@ def _figures_part(results: DemoResults) -> Part:
         f"Of {completion.missing:,} surface voxels that the input lacks and the other frames saw, the prediction has "
         f"{completion.recall:.0%}; of {completion.completed:,} surface voxels that it adds in space that was seen, "
         f"{completion.precision:.0%} lie on the other frames' surface or next to it. {completion.unjudged:,} more "
-        "lie in space that no frame saw. The network was trained on frames of this very scene, the held-out ones "
-        "excepted."
+        f"lie in space that no frame saw. {_LEARNED[_how_learned(results)]}"
     )
     if metrics.true_precision is not None:
         text += f" Of all of them, {metrics.true_precision:.0%} lie within two voxels of the room's true surface."
@@ -142,8 +154,34 @@ def _figures_part(results: DemoResults) -> Part:
     return Part("Figures", text, figures=figures)
 
 
-def _training_part(results: DemoResults) -> Part:
-    losses = read_losses(results.run / "losses.jsonl")
+def _weights_part(results: DemoResults) -> Part:
+    text = (
+        f"Weights: {results.summary.weights}. The whole demo took {results.seconds / 60:.1f} minutes and "
+        f"{results.summary.peak_memory_bytes / 2**30:.1f} GiB at most."
+    )
+    refinement = results.refinement
+    if refinement is None:
+        return Part("Weights", text)
+    rows = []
+    for name, judged in (("choosing", refinement.choosing), ("reporting", refinement.reporting)):
+        for when, score in () if judged is None else (("before", judged.before), ("after", judged.after)):
+            cells = (f"{score.total:.4f}", f"{score.within_5cm:.1%}", f"{score.coverage:.1%}")
+            rows.append((f"{name} frames, {when}", *cells))
+    text += (
+        f" They went on learning on this room's own frames, without labels, for {refinement.steps} steps; those after "
+        f"{refinement.best_step} were kept, by the choosing frames. The reporting frames took no part at all."
+    )
+    return Part("Weights", text, figures=Figures(("refinement", "score", "within 5 cm", "covered"), tuple(rows)))
+
+
+def _how_learned(results: DemoResults) -> str:
+    if results.run is not None:
+        return "scratch"
+    return "shipped" if results.refinement is None else "refined"
+
+
+def _training_part(results: DemoResults, run: Path) -> Part:
+    losses = read_losses(run / "losses.jsonl")
     curves = []
     for name, values in losses.items():
         # A running mean: a step sees one crop and a few views, so single values jump.

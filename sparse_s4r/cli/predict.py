@@ -10,9 +10,15 @@ import typer
 
 def predict_command(
     scene: Annotated[Path, typer.Argument(help="Scene folder made by s4r import.")],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", help="Checkpoint made by s4r train.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make for voxels, meshes and figures.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", help="Made by s4r train or s4r refine; default: the shipped weights for rooms."),
+    ] = None,
     engine: Annotated[str | None, typer.Option("--engine", help="Sparse engine other than the training's.")] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write uncertainty.glb, coloured by how sure the surface is.")
+    ] = False,
 ) -> None:
     """Predict a whole scene in one pass, without chunks."""
     from rich.console import Console
@@ -21,7 +27,10 @@ def predict_command(
 
     console = Console()
     with console.status("predicting"):
-        summary = run_prediction(scene, checkpoint, out, engine)
+        summary = run_prediction(scene, checkpoint, out, engine, uncertainty)
+    console.print(f"weights: {summary.weights}", highlight=False, markup=False, soft_wrap=True)
+    for warning in summary.warnings:
+        console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"wrote {out}: {summary.voxels_in:,} voxels in, {summary.voxels_out:,} out "
         f"({summary.voxels_completed:,} completed), {summary.seconds:.1f} s on {summary.device} "

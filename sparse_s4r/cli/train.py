@@ -16,9 +16,16 @@ def train_command(
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, one or more.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Weights (.safetensors) or checkpoint to start a new training from."),
+    ] = None,
+    new_classes: Annotated[
+        bool, typer.Option("--new-classes", help="With --init: learn the scenes' classes anew, if they are others.")
+    ] = False,
 ) -> None:
     """Train a network on scenes, self-supervised by their own frames."""
     from sparse_s4r.training.run import run_training
 
-    checkpoint = run_training(config, settings or [], scenes, out, resume)
+    checkpoint = run_training(config, settings or [], scenes, out, resume, init, new_classes)
     typer.echo(f"wrote {checkpoint}")

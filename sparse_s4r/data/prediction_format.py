@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sparse_s4r.data.scene import Scene
-from sparse_s4r.structures import IGNORE_LABEL, GridSpec, ScenePrediction
+from sparse_s4r.structures import IGNORE_LABEL, Calibration, GridSpec, ScenePrediction
 from sparse_s4r.structures.errors import DataError
 
 PREDICTION_NAME = "prediction.safetensors"
@@ -27,11 +27,13 @@ class PredictionInfo:
         class_names: Classes of the labels; empty without semantics.
         up: Up axis in the world.
         checkpoint: SHA-256 of the checkpoint that made it, hexadecimal.
+        calibration: Behind its probabilities.
     """
 
     class_names: tuple[str, ...]
     up: tuple[float, float, float]
     checkpoint: str
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def save_prediction(prediction: ScenePrediction, info: PredictionInfo, folder: Path) -> None:
@@ -49,8 +51,9 @@ def save_prediction(prediction: ScenePrediction, info: PredictionInfo, folder: P
     labels = torch.full((count,), IGNORE_LABEL, dtype=torch.uint8)
     confidence = torch.zeros(count, dtype=torch.float16)
     if prediction.semantic_logits is not None and classes:
-        best = torch.softmax(prediction.semantic_logits.float(), dim=1).max(dim=1)
-        labels, confidence = best.indices.to(torch.uint8), best.values.half()
+        labels = prediction.semantic_logits.argmax(dim=1).to(torch.uint8)
+        sure = prediction.label_confidence
+        confidence = (info.calibration.confidence(prediction.semantic_logits) if sure is None else sure).half()
     limit = prediction.grid.truncation
     tensors = {
         "coordinates": prediction.coordinates.int(),
@@ -59,6 +62,8 @@ def save_prediction(prediction: ScenePrediction, info: PredictionInfo, folder: P
         "confidence": confidence,
         "observed": prediction.observed,
     }
+    if prediction.occupancy_probability is not None:
+        tensors["occupancy_probability"] = prediction.occupancy_probability.half()
     if prediction.color is not None:
         tensors["color"] = (prediction.color.clamp(0, 1) * 255).round().to(torch.uint8)
     grid = prediction.grid
@@ -70,12 +75,15 @@ def save_prediction(prediction: ScenePrediction, info: PredictionInfo, folder: P
         "class_names": json.dumps(info.class_names),
         "up": json.dumps(info.up),
         "checkpoint": info.checkpoint,
+        "calibration": json.dumps(asdict(info.calibration)),
     }
     save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, folder / PREDICTION_NAME, metadata)
 
 
 def load_prediction(folder: Path) -> tuple[ScenePrediction, PredictionInfo]:
     """Read a prediction folder; labels come back as one-hot logits, so that they can be rendered.
+
+    Predictions of earlier versions have no ``occupancy_probability`` and come back without it.
 
     Raises:
         DataError: No prediction there, or not a readable one.
@@ -92,8 +100,15 @@ def load_prediction(folder: Path) -> tuple[ScenePrediction, PredictionInfo]:
         raise DataError(f"{path}: not a readable prediction: {error}; run s4r predict again") from error
 
 
-def load_prediction_of(folder: Path, scene: Scene) -> tuple[ScenePrediction, PredictionInfo]:
+def load_prediction_of(
+    folder: Path, scene: Scene, other_classes: bool = False
+) -> tuple[ScenePrediction, PredictionInfo]:
     """``load_prediction``, of a given scene.
+
+    Args:
+        folder: Made by ``s4r predict``.
+        scene: The scene it was made of.
+        other_classes: Allow classes other than those of the scene's labels, as of weights from elsewhere.
 
     Raises:
         DataError: It is a prediction of another scene: on another grid, or with other classes.
@@ -104,7 +119,7 @@ def load_prediction_of(folder: Path, scene: Scene) -> tuple[ScenePrediction, Pre
             f"{folder}: expected a prediction on the grid of {scene.path}, {scene.grid}, got {prediction.grid}; "
             "predict that scene, or name the one it was made of"
         )
-    if info.class_names and scene.class_names not in (None, info.class_names):
+    if not other_classes and info.class_names and scene.class_names not in (None, info.class_names):
         raise DataError(
             f"{folder}: expected the classes of {scene.path}, {list(scene.class_names or ())}, got "
             f"{list(info.class_names)}; import the scene with the labels that the network was trained on"
@@ -122,6 +137,7 @@ def _assemble(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> tup
     if names and len(labels) and int(labels.max()) >= len(names):
         raise ValueError(f"expected labels below {len(names)}, one per class name, got up to {int(labels.max())}")
     logits = F.one_hot(labels, len(names)).float() if names else None
+    probability = tensors["occupancy_probability"].float() if "occupancy_probability" in tensors else None
     prediction = ScenePrediction(
         grid,
         tensors["coordinates"].long(),
@@ -129,6 +145,9 @@ def _assemble(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> tup
         tensors["color"].float() / 255 if "color" in tensors else None,
         logits,
         tensors["observed"],
+        occupancy_probability=probability,
+        label_confidence=tensors["confidence"].float() if names else None,
     )
     up = json.loads(metadata["up"])
-    return prediction, PredictionInfo(names, (up[0], up[1], up[2]), metadata["checkpoint"])
+    calibration = Calibration(**json.loads(metadata.get("calibration", "{}")))
+    return prediction, PredictionInfo(names, (up[0], up[1], up[2]), metadata["checkpoint"], calibration)

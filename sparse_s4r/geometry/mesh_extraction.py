@@ -15,22 +15,23 @@ def extract_mesh(prediction: ScenePrediction) -> Mesh:
     """Triangulate where the field changes its sign.
 
     A cube of eight voxel centres yields triangles only if all eight voxels are present, so the mesh ends where the
-    field does. Vertices lie on the edges between voxels, with distance and colour linear in between; label and
-    observed come from the nearest voxel. Not differentiable.
+    field does. Vertices lie on the edges between voxels, with distance and colour linear in between; label,
+    observed and probability come from the nearest voxel. Not differentiable.
 
     Args:
         prediction: The field, positive outside.
 
     Returns:
         Mesh in world metres on the CPU, faces counter-clockwise seen from outside; ``color``, ``labels`` (class of
-        the largest logit) and ``observed`` where the field has them. Empty if there is no change of sign.
+        the largest logit), ``observed`` and ``probability`` where the field has them. Empty if there is no change of
+        sign.
     """
     coordinates = prediction.coordinates.cpu().long()
     color = None if prediction.color is None else prediction.color.detach().float().cpu()
     vertices, faces, vertex_color = _triangulate(coordinates, prediction.tsdf.detach().float().cpu(), color)
     # A vertex lies on an edge between two voxels, the nearer of which is the nearest of all.
     nearest = VoxelHash(coordinates).rows(vertices.round().long())
-    logits, observed = prediction.semantic_logits, prediction.observed
+    logits, observed, probability = prediction.semantic_logits, prediction.observed, prediction.occupancy_probability
     grid = prediction.grid
     world = (vertices.double() + 0.5) * grid.voxel_size + torch.tensor(grid.origin, dtype=torch.float64)
     return Mesh(
@@ -39,6 +40,7 @@ def extract_mesh(prediction: ScenePrediction) -> Mesh:
         color=None if color is None else vertex_color.clamp(0.0, 1.0),
         labels=None if logits is None else logits.detach().argmax(dim=1).cpu()[nearest],
         observed=None if observed is None else observed.cpu()[nearest],
+        probability=None if probability is None else probability.float().cpu()[nearest],
     )
 
 

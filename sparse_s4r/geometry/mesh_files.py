@@ -19,7 +19,8 @@ def save_mesh_ply(mesh: Mesh, path: Path) -> None:
     """Write a binary little-endian PLY.
 
     Vertex properties: ``x y z`` (float, metres) and, where the mesh has them, ``red green blue`` (uchar),
-    ``label`` (uchar class) and ``observed`` (uchar, 1 = the input scan had the surface). Faces: ``vertex_indices``.
+    ``label`` (uchar class), ``observed`` (uchar, 1 = the input scan had the surface) and ``probability`` (float).
+    Faces: ``vertex_indices``.
 
     Args:
         mesh: The mesh.
@@ -41,6 +42,9 @@ def save_mesh_ply(mesh: Mesh, path: Path) -> None:
     if mesh.observed is not None:
         columns.append(("observed", "u1"))
         values.append(mesh.observed.cpu().numpy()[:, None])
+    if mesh.probability is not None:
+        columns.append(("probability", "<f4"))
+        values.append(mesh.probability.cpu().float().numpy()[:, None])
     vertices = np.empty(len(mesh.vertices), dtype=columns)
     for (name, _), column in zip(
         columns, np.concatenate([v.astype(np.float64) for v in values], axis=1).T, strict=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,27 @@ from torch import Tensor
 
 from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.prediction_format import load_prediction, load_prediction_of
-from sparse_s4r.data.scene_format import Scene, open_scene
-from sparse_s4r.render.pictures import class_palette, color_picture, comparison, depth_picture, label_picture
+from sparse_s4r.data.scene_format import open_scene
+from sparse_s4r.render.pictures import (
+    class_palette,
+    color_picture,
+    comparison,
+    depth_picture,
+    label_picture,
+    probability_colors,
+    probability_picture,
+)
 from sparse_s4r.render.raycaster import Raycaster
-from sparse_s4r.structures import IGNORE_LABEL, Camera, RenderedView
+from sparse_s4r.structures import IGNORE_LABEL, Camera, Mesh, RenderedView
 from sparse_s4r.structures.errors import DataError
 
 
 def render_pictures(
     prediction_folder: Path, scene_folder: Path, out: Path, frames: Sequence[str] = (), cameras: Path | None = None
 ) -> int:
-    """Render a saved prediction and write ``out``: NAME.color.png, .depth.png, .labels.png and, for the cameras of
-    real frames, NAME.comparison.png with the frame above the render.
+    """Render a saved prediction and write ``out``: NAME.color.png, .depth.png, .labels.png, .uncertainty.png and, for
+    the cameras of real frames, NAME.comparison.png with the frame above the render. The frame's labels are shown if
+    they have the prediction's classes.
 
     Args:
         prediction_folder: Made by ``s4r predict``.
@@ -41,8 +51,10 @@ def render_pictures(
     """
     scene = open_scene(scene_folder)
     # Given cameras need no frame to compare with, so there the scene does not matter.
-    prediction, _ = (
-        load_prediction_of(prediction_folder, scene) if cameras is None else load_prediction(prediction_folder)
+    prediction, info = (
+        load_prediction_of(prediction_folder, scene, other_classes=True)
+        if cameras is None
+        else load_prediction(prediction_folder)
     )
     names = tuple(frames) or scene.frame_names("held_out") or scene.frame_names()
     views = load_cameras(cameras) if cameras is not None else {name: scene.camera(name) for name in names}
@@ -52,8 +64,13 @@ def render_pictures(
         for name, camera in views.items():
             view = raycaster.render(field, camera)
             _write_view(folder, name, view)
+            if prediction.occupancy_probability is not None:
+                picture = probability_picture(prediction.occupancy_probability, view)
+                save_picture(picture, folder / f"{name}.uncertainty.png")
             if cameras is None:
-                _write_comparison(folder, name, view, scene)
+                frame = scene.load_frame(name)
+                shown = frame if scene.class_names == info.class_names else replace(frame, labels=None)
+                save_picture(comparison(view, shown), folder / f"{name}.comparison.png")
     return len(views)
 
 
@@ -91,6 +108,17 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def uncertainty_mesh(mesh: Mesh) -> Mesh:
+    """``mesh`` coloured by its probability: yellow unlikely, red one half, dark blue certain.
+
+    Raises:
+        ValueError: A mesh without probability.
+    """
+    if mesh.probability is None:
+        raise ValueError("mesh.probability: expected a value per vertex, got None")
+    return replace(mesh, color=probability_colors(mesh.probability).float() / 255)
+
+
 def save_picture(picture: Tensor, path: Path) -> None:
     """Write a picture (H, W, 3) uint8 as PNG."""
     Image.fromarray(picture.numpy()).save(path)
@@ -104,7 +132,3 @@ def _write_view(folder: Path, name: str, view: RenderedView) -> None:
         labels = torch.where(view.hit, view.semantic_logits.argmax(-1), IGNORE_LABEL)
         palette = class_palette(view.semantic_logits.shape[-1])
         save_picture(label_picture(labels, palette), folder / f"{name}.labels.png")
-
-
-def _write_comparison(folder: Path, name: str, view: RenderedView, scene: Scene) -> None:
-    save_picture(comparison(view, scene.load_frame(name)), folder / f"{name}.comparison.png")

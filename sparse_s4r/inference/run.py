@@ -9,13 +9,22 @@ from pathlib import Path
 
 import torch
 
-from sparse_s4r.checkpoint import load_checkpoint, restore_network
+from sparse_s4r.checkpoint import Checkpoint, load_checkpoint, restore_network
 from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.prediction_format import PredictionInfo, save_prediction
-from sparse_s4r.data.scene_format import open_scene
+from sparse_s4r.data.scene_format import Scene, open_scene
 from sparse_s4r.geometry.mesh_extraction import extract_mesh
 from sparse_s4r.geometry.mesh_files import save_mesh_glb, save_mesh_ply
+from sparse_s4r.inference.pictures import uncertainty_mesh
 from sparse_s4r.inference.predict import predict_scene
+from sparse_s4r.inference.weights import (
+    default_weights,
+    describe_weights,
+    expect_color,
+    suitability_warnings,
+    trained_voxel_size,
+)
+from sparse_s4r.structures import ScenePrediction
 from sparse_s4r.structures.errors import DataError
 from sparse_s4r.structures.memory import peak_memory_bytes
 
@@ -36,6 +45,9 @@ class PredictionSummary:
         device: Where the network ran.
         voxel_size: Metres.
         checkpoint: SHA-256 of the checkpoint.
+        weights: Which weights these are, for the reader.
+        trained_voxel_size: Metres, of the scenes that the weights were trained on; None where they do not say it.
+        warnings: What speaks against these weights on this scene.
     """
 
     voxels_in: int
@@ -48,49 +60,49 @@ class PredictionSummary:
     device: str
     voxel_size: float
     checkpoint: str
+    weights: str = ""
+    trained_voxel_size: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def run_prediction(
-    scene_folder: Path, checkpoint_path: Path, out: Path, engine: str | None = None
+    scene_folder: Path,
+    checkpoint_path: Path | None,
+    out: Path,
+    engine: str | None = None,
+    uncertainty: bool = False,
 ) -> PredictionSummary:
     """Predict a whole scene and write ``out``: prediction.safetensors, prediction.json, mesh.ply, mesh.glb.
 
     Args:
         scene_folder: Made by ``s4r import``.
-        checkpoint_path: Made by ``s4r train``.
+        checkpoint_path: Made by ``s4r train`` or ``s4r refine``; None: the shipped weights.
         out: Must not exist.
         engine: Sparse engine other than the training's.
+        uncertainty: Write uncertainty.glb as well, the mesh coloured by how sure the network is of its surface.
 
     Raises:
         DataError, CheckpointError: See their messages; nothing is written then.
     """
     scene = open_scene(scene_folder)
-    checkpoint = load_checkpoint(checkpoint_path)
+    path = default_weights() if checkpoint_path is None else checkpoint_path
+    checkpoint = load_checkpoint(path)
     config = checkpoint.config
-    names = config.model.class_names or ()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = restore_network(checkpoint, engine).to(device)
     scan = scene.load_scan("input")
-    if config.model.color_encoder and scan.color is None:
-        raise DataError(f"{scene_folder}: the checkpoint's network takes colour in, but the scene has none")
+    expect_color(checkpoint, scene, scan)
     observation = scene.load_observation("input") if config.model.use_free_space else None
     with new_folder(out) as folder:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         started = time.perf_counter()
-        prediction = predict_scene(network, scan, observation, config.model.keep_observed)
+        prediction = predict_scene(
+            network, scan, observation, config.model.keep_observed, calibration=checkpoint.calibration
+        )
         seconds = time.perf_counter() - started
         completed = 0 if prediction.observed is None else int((~prediction.observed).sum())
-        up = tuple(float(value) for value in scene.up)
-        save_prediction(prediction, PredictionInfo(names, (up[0], up[1], up[2]), checkpoint.digest), folder)
-        mesh = extract_mesh(prediction)
-        if not len(mesh.faces):
-            raise DataError(
-                f"{checkpoint_path}: the network predicts no surface for {scene_folder}; train it longer, or look at "
-                "the losses of its run"
-            )
-        save_mesh_ply(mesh, folder / "mesh.ply")
-        save_mesh_glb(mesh, folder / "mesh.glb")
+        _write_prediction(prediction, checkpoint, scene, path, folder, uncertainty)
         summary = PredictionSummary(
             voxels_in=len(scan),
             voxels_out=len(prediction),
@@ -102,6 +114,31 @@ def run_prediction(
             device=str(device),
             voxel_size=scan.grid.voxel_size,
             checkpoint=checkpoint.digest,
+            weights=describe_weights(checkpoint, path, shipped=checkpoint_path is None),
+            trained_voxel_size=trained_voxel_size(checkpoint),
+            warnings=suitability_warnings(checkpoint, scene),
         )
         (folder / "prediction.json").write_text(json.dumps(asdict(summary), indent=2) + "\n")
     return summary
+
+
+def _write_prediction(
+    prediction: ScenePrediction, checkpoint: Checkpoint, scene: Scene, path: Path, folder: Path, uncertainty: bool
+) -> None:
+    names = checkpoint.config.model.class_names or ()
+    up = tuple(float(value) for value in scene.up)
+    info = PredictionInfo(names, (up[0], up[1], up[2]), checkpoint.digest, checkpoint.calibration)
+    save_prediction(prediction, info, folder)
+    mesh = extract_mesh(prediction)
+    if not len(mesh.faces):
+        raise DataError(
+            f"{path}: the network predicts no surface for {scene.path}; train it longer, or look at the losses of "
+            "its run"
+        )
+    save_mesh_ply(mesh, folder / "mesh.ply")
+    save_mesh_glb(mesh, folder / "mesh.glb")
+    if not uncertainty:
+        return
+    if mesh.probability is None:
+        raise DataError(f"{path}: the dense baseline gives no probabilities; predict without --uncertainty")
+    save_mesh_glb(uncertainty_mesh(mesh), folder / "uncertainty.glb")

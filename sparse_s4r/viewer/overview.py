@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparse_s4r.render.pictures import class_palette, color_picture, label_picture
+from sparse_s4r.render.pictures import class_palette, color_picture, label_picture, probability_picture
 from sparse_s4r.render.raycaster import Raycaster
 from sparse_s4r.structures import IGNORE_LABEL, Camera, RenderedView, ScenePrediction
 
@@ -24,11 +24,13 @@ class Overview:
         shape: Shaded surface; completed surface orange.
         color: Colour.
         labels: Classes.
+        probability: Occupancy probability: yellow unlikely, red one half, dark blue certain.
     """
 
     shape: Tensor
     color: Tensor | None
     labels: Tensor | None
+    probability: Tensor | None = None
 
 
 def overview_camera(points: Tensor, width: int = 480, height: int = 400, azimuth: float = 215.0) -> Camera:
@@ -65,7 +67,7 @@ def overview_camera(points: Tensor, width: int = 480, height: int = 400, azimuth
 
 
 def overview(prediction: ScenePrediction, camera: Camera) -> Overview:
-    """Render ``prediction`` at ``camera`` in its three aspects."""
+    """Render ``prediction`` at ``camera`` in all aspects that it has."""
     far = 1.5 * float((prediction.grid.centers(prediction.coordinates) - camera.center.float()).norm(dim=1).max())
     with torch.inference_mode():
         view = Raycaster(near=0.1, far=far)(prediction, camera)
@@ -73,10 +75,12 @@ def overview(prediction: ScenePrediction, camera: Camera) -> Overview:
     if view.semantic_logits is not None and view.semantic_logits.shape[-1]:
         classes = torch.where(view.hit, view.semantic_logits.argmax(-1), IGNORE_LABEL)
         labels = _on_white(label_picture(classes, class_palette(view.semantic_logits.shape[-1])), view)
+    probability = prediction.occupancy_probability
     return Overview(
         _on_white(_shape_picture(prediction, view), view),
         None if view.color is None else _on_white(color_picture(view.color), view),
         labels,
+        None if probability is None else _on_white(probability_picture(probability, view), view),
     )
 
 

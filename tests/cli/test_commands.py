@@ -88,7 +88,7 @@ def test_from_training_to_figures(s4r: Run, scene: Path, tmp_path: Path) -> None
     outcome = s4r("render", prediction, "--like", scene, "--out", tmp_path / "pictures", "--frames", "0001", "0003")
     assert (outcome.code, outcome.err) == (0, "")
     assert "wrote pictures of 2 cameras" in outcome.out
-    assert len(list((tmp_path / "pictures").glob("*.png"))) == 8
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 10
 
     figures = tmp_path / "deep" / "metrics.json"
     outcome = s4r("evaluate", prediction, "--like", scene, "--out", figures, "--width", 24)
@@ -160,7 +160,7 @@ def test_errors_of_the_program_keep_their_traceback(monkeypatch: pytest.MonkeyPa
 def test_the_installed_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sparse_s4r.cli.main"]
     listing = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
-    for name in ("import", "check", "train", "predict", "render", "evaluate", "demo"):
+    for name in ("import", "check", "train", "predict", "refine", "render", "evaluate", "demo"):
         assert name in listing.stdout
     wrong = [*command, "train", "--scenes", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
     outcome = subprocess.run(wrong, capture_output=True, text=True, check=False)
@@ -182,7 +182,7 @@ def test_the_installed_command(tmp_path: Path) -> None:
 def test_the_demo_refuses_before_it_makes_anything(
     s4r: Run, tmp_path: Path, arguments: tuple[str, str], part: str
 ) -> None:
-    outcome = s4r("demo", "--out", tmp_path / "demo", *arguments)
+    outcome = s4r("demo", "--from-scratch", "--out", tmp_path / "demo", *arguments)
     assert outcome.code == 2
     assert outcome.err.startswith("error: ")
     assert part in outcome.err

@@ -31,6 +31,7 @@ def sphere(band_voxels: float = 3.0, sign: float = 1.0) -> ScenePrediction:
         ramp(centers).float(),
         logits.float(),
         centers[:, 0] > CENTER[0],
+        occupancy_probability=ramp(centers)[:, 1].float(),
     )
 
 
@@ -75,12 +76,17 @@ def test_attributes() -> None:
     right = mesh.vertices[:, 0].double() - CENTER[0]
     clear = right.abs() > 0.5 * VOXEL
     assert bool((mesh.observed[clear] == (right[clear] > 0)).all())
+    assert mesh.probability is not None
+    # The probability is the ramp of the second colour, taken at the nearest voxel.
+    slope = float((ramp(torch.eye(3, dtype=torch.float64)) - ramp(torch.zeros(3, 3, dtype=torch.float64))).abs().max())
+    difference = (mesh.probability.double() - ramp(mesh.vertices.double())[:, 1]).abs()
+    assert 0 < float(difference.max()) <= 0.5 * VOXEL * slope + 1e-6
 
 
 def test_a_field_without_extras_has_none() -> None:
     field = sphere()
     mesh = extract_mesh(ScenePrediction(field.grid, field.coordinates, field.tsdf))
-    assert (mesh.color, mesh.labels, mesh.observed) == (None, None, None)
+    assert (mesh.color, mesh.labels, mesh.observed, mesh.probability) == (None, None, None, None)
     assert len(mesh.faces) == len(extract_mesh(field).faces)
 
 

@@ -25,6 +25,7 @@ def tetrahedron() -> Mesh:
         color=torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.5, 0.0], [0.2, 0.4, 1.0]]),
         labels=torch.tensor([3, 0, 255, 14]),
         observed=torch.tensor([True, False, True, True]),
+        probability=torch.tensor([0.0, 0.3, 0.75, 1.0]),
     )
 
 
@@ -38,6 +39,7 @@ def test_ply_is_read_by_two_libraries(tmp_path: Path) -> None:
     points = o3d.t.io.read_point_cloud(str(tmp_path / "mesh.ply")).point
     assert points["label"].numpy().reshape(-1).tolist() == [3, 0, 255, 14]
     assert points["observed"].numpy().reshape(-1).tolist() == [1, 0, 1, 1]
+    assert points["probability"].numpy().reshape(-1).tolist() == pytest.approx([0.0, 0.3, 0.75, 1.0])
     loaded: Any = trimesh.load(tmp_path / "mesh.ply", process=False)
     assert np.array_equal(loaded.vertices, mesh.vertices.numpy())
     assert np.array_equal(loaded.faces, mesh.faces.numpy())
@@ -51,6 +53,7 @@ def test_ply_without_extras_and_without_faces(tmp_path: Path) -> None:
     assert "element vertex 0" in text
     assert "red" not in text
     assert "label" not in text
+    assert "probability" not in text
 
 
 def test_ply_rejects_labels_that_do_not_fit(tmp_path: Path) -> None:

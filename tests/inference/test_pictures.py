@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from sparse_s4r.data.scene import Scene, open_scene
-from sparse_s4r.inference.pictures import load_cameras, render_pictures
+from sparse_s4r.inference.pictures import load_cameras, render_pictures, uncertainty_mesh
 from sparse_s4r.inference.run import run_prediction
+from sparse_s4r.structures import Mesh
 from sparse_s4r.structures.errors import DataError
 from tests.small_scene import shared_run, shared_scene
 
@@ -44,7 +45,9 @@ def names_in(folder: Path) -> set[str]:
 
 
 def expected_names(frames: tuple[str, ...]) -> set[str]:
-    return {f"{name}.{kind}.png" for name in frames for kind in ("color", "depth", "labels", "comparison")}
+    return {
+        f"{name}.{kind}.png" for name in frames for kind in ("color", "depth", "labels", "uncertainty", "comparison")
+    }
 
 
 def test_held_out_frames_by_default(scene: Scene, predicted: Path, tmp_path: Path) -> None:
@@ -78,7 +81,12 @@ def test_given_cameras(scene: Scene, predicted: Path, tmp_path: Path) -> None:
     loaded = load_cameras(path)
     assert torch.equal(loaded["corner"].camera_to_world, camera.camera_to_world)
     assert render_pictures(predicted, scene.path, tmp_path / "out", cameras=path) == 1
-    assert names_in(tmp_path / "out") == {"corner.color.png", "corner.depth.png", "corner.labels.png"}
+    assert names_in(tmp_path / "out") == {
+        "corner.color.png",
+        "corner.depth.png",
+        "corner.labels.png",
+        "corner.uncertainty.png",
+    }
     with Image.open(tmp_path / "out" / "corner.color.png") as picture:
         pixels = np.asarray(picture)
     # It stands where frame 0003 did, in the room: most of its pixels meet a surface and are not the grey of a miss.
@@ -133,3 +141,31 @@ def test_a_prediction_of_another_scene_is_refused(scene: Scene, predicted: Path,
     with pytest.raises(DataError, match="expected a prediction on the grid of"):
         render_pictures(predicted, other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mesh_coloured_by_its_probability() -> None:
+    mesh = Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]), probability=torch.tensor([0.0, 0.5, 1.0]))
+    colored = uncertainty_mesh(mesh)
+    assert colored.color is not None
+    assert (colored.color * 255).round().int().tolist() == [[255, 225, 70], [225, 85, 50], [45, 60, 110]]
+    with pytest.raises(ValueError, match=r"mesh\.probability: expected a value per vertex, got None"):
+        uncertainty_mesh(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])))
+
+
+def test_labels_of_other_classes_are_not_shown(
+    scene: Scene, predicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = scene.frame_names("held_out")[0]
+    render_pictures(predicted, scene.path, tmp_path / "same", [name])
+    # Weights from elsewhere: the scene's labels may be of more classes than the palette has colours.
+    other = Scene(scene.path, scene.document.model_copy(update={"class_names": ("one", "two")}))
+    monkeypatch.setattr("sparse_s4r.inference.pictures.open_scene", lambda path: other)
+    render_pictures(predicted, scene.path, tmp_path / "other", [name])
+    with Image.open(tmp_path / "same" / f"{name}.comparison.png") as picture:
+        same = np.asarray(picture)
+    with Image.open(tmp_path / "other" / f"{name}.comparison.png") as picture:
+        others = np.asarray(picture)
+    labels = slice(-48, None)
+    assert (same[:36, labels] != 40).any()
+    assert (others[:36, labels] == 40).all()
+    assert np.array_equal(same[36:], others[36:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from sparse_s4r.data.scene import Scene, open_scene
 from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.inference.predict import predict_scene
 from sparse_s4r.inference.run import run_prediction
+from sparse_s4r.models.sites import SceneInput
+from sparse_s4r.structures import Calibration
 from sparse_s4r.structures.errors import CheckpointError, ConfigError, DataError
 from sparse_s4r.training.run import run_training
+from sparse_s4r.weights_file import WeightsFile, save_weights_file
 from tests.models.scenes import row_set
-from tests.small_scene import TINY, shared_run, shared_scene
+from tests.small_scene import TINY, VOXEL, shared_run, shared_scene
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,7 @@ def test_the_file_has_the_published_fields(predicted: Path, scene: Scene, checkp
         "color": (torch.uint8, [3]),
         "labels": (torch.uint8, []),
         "confidence": (torch.float16, []),
+        "occupancy_probability": (torch.float16, []),
         "observed": (torch.bool, []),
     }
     assert float(metadata["voxel_size"]) == scene.grid.voxel_size
@@ -201,3 +206,117 @@ def test_a_prediction_without_surface_is_refused(scene: Scene, checkpoint: Path,
     with pytest.raises(DataError, match=r"far\.pt: the network predicts no surface for .*; train it longer"):
         run_prediction(scene.path, tmp_path / "far.pt", tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["far.pt"]
+
+
+def test_probabilities_are_the_networks_own(predicted: Path, scene: Scene, checkpoint: Path) -> None:
+    loaded, _ = load_prediction(predicted)
+    assert loaded.occupancy_probability is not None
+    assert loaded.label_confidence is not None
+    network = restore_network(load_checkpoint(checkpoint))
+    scan, observation = scene.load_scan("input"), scene.load_observation("input")
+    with torch.inference_mode():
+        (whole,) = network([SceneInput(scan, free=ObservationPyramid(observation))])
+    finest = {
+        tuple(cell): float(logit)
+        for cell, logit in zip(
+            whole.occupancy[-1].coordinates.tolist(), whole.occupancy[-1].logits.tolist(), strict=True
+        )
+    }
+    expected = torch.tensor([finest[tuple(cell)] for cell in loaded.coordinates.tolist()]).sigmoid()
+    torch.testing.assert_close(loaded.occupancy_probability, expected, rtol=0, atol=1e-3)
+    assert whole.semantic_logits is not None
+    surest = {
+        tuple(cell): float(value)
+        for cell, value in zip(
+            whole.coordinates.tolist(), whole.semantic_logits.softmax(1).amax(1).tolist(), strict=True
+        )
+    }
+    expected = torch.tensor([surest[tuple(cell)] for cell in loaded.coordinates.tolist()])
+    torch.testing.assert_close(loaded.label_confidence, expected, rtol=0, atol=1e-3)
+
+
+def test_calibration_comes_from_the_weights(predicted: Path, scene: Scene, checkpoint: Path, tmp_path: Path) -> None:
+    trained, calibration = load_checkpoint(checkpoint), Calibration(2.0, -0.5, 3.0)
+    path = tmp_path / "w.safetensors"
+    save_weights_file(WeightsFile(trained.config, trained.weights, 1, {"voxel_size": VOXEL}, calibration), path)
+    summary = run_prediction(scene.path, path, tmp_path / "out", uncertainty=True)
+    assert (summary.warnings, summary.trained_voxel_size) == ((), VOXEL)
+    raw, (tempered, info) = load_prediction(predicted)[0], load_prediction(tmp_path / "out")
+    assert info.calibration == calibration
+    assert torch.equal(raw.coordinates, tempered.coordinates)
+    assert raw.occupancy_probability is not None
+    assert tempered.occupancy_probability is not None
+    # The tiny network completes nothing, and observed voxels keep the network's own probability.
+    assert raw.observed is not None
+    assert torch.equal(raw.occupancy_probability[raw.observed], tempered.occupancy_probability[raw.observed])
+    assert raw.label_confidence is not None
+    assert tempered.label_confidence is not None
+    assert bool((tempered.label_confidence <= raw.label_confidence + 1e-3).all())
+    glb: Any = trimesh.load(tmp_path / "out" / "uncertainty.glb", process=False)
+    mesh: Any = trimesh.load(tmp_path / "out" / "mesh.ply", process=False)
+    assert len(glb.to_geometry().faces) == len(mesh.faces)
+    probability = mesh.metadata["_ply_raw"]["vertex"]["data"]["probability"].reshape(-1)
+    assert 0 <= probability.min() < probability.max() <= 1
+
+
+def test_weights_of_another_voxel_size_are_warned_of(scene: Scene, checkpoint: Path, tmp_path: Path) -> None:
+    trained = load_checkpoint(checkpoint)
+    path = tmp_path / "w.safetensors"
+    save_weights_file(WeightsFile(trained.config, trained.weights, 1, {"voxel_size": 0.02}), path)
+    summary = run_prediction(scene.path, path, tmp_path / "out")
+    assert len(summary.warnings) == 1
+    for part in ("trained at 2 cm", "scene has 16 cm", "--voxel-size 0.02", "s4r refine"):
+        assert part in summary.warnings[0]
+    written = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert written["warnings"] == list(summary.warnings)
+    assert (written["trained_voxel_size"], written["voxel_size"]) == (0.02, VOXEL)
+
+
+def test_without_a_checkpoint_the_shipped_weights_predict(
+    scene: Scene, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = load_checkpoint(checkpoint)
+    path = tmp_path / "rooms.safetensors"
+    monkeypatch.setattr("sparse_s4r.inference.weights.shipped_weights", lambda name: path)
+    save_weights_file(WeightsFile(trained.config, trained.weights, 1, {"model_card": "docs/card.md"}), path)
+    summary = run_prediction(scene.path, None, tmp_path / "out")
+    digest = load_checkpoint(path).digest
+    assert summary.checkpoint == digest
+    assert summary.weights == f"shipped rooms.safetensors (sha256 {digest[:12]}, model card docs/card.md)"
+
+    def none(name: str) -> Path:
+        raise DataError(f"{name}: none")
+
+    monkeypatch.setattr("sparse_s4r.inference.weights.shipped_weights", none)
+    with pytest.raises(CheckpointError, match=r"rooms\.safetensors: this installation.*--checkpoint.*s4r train"):
+        run_prediction(scene.path, None, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_scene_without_the_color_that_the_weights_need(
+    scene: Scene, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Scene.load_scan
+    monkeypatch.setattr(Scene, "load_scan", lambda self, which: dataclasses.replace(load(self, which), color=None))
+    with pytest.raises(DataError, match=r"takes colour in, but the scene has none; .*model\.color_encoder=false"):
+        run_prediction(scene.path, checkpoint, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_completed_voxels_are_calibrated_and_observed_ones_are_not(scene: Scene, checkpoint: Path) -> None:
+    network = restore_network(load_checkpoint(checkpoint))
+    # A head that finds everything likely makes the tiny network complete.
+    with torch.no_grad():
+        for head in network.occupancy:
+            head.bias.add_(3.0)
+    scan = scene.load_scan("input")
+    raw = predict_scene(network, scan)
+    tempered = predict_scene(network, scan, calibration=Calibration(2.0, -0.5, 3.0))
+    assert raw.observed is not None
+    assert raw.occupancy_probability is not None
+    assert tempered.occupancy_probability is not None
+    completed = ~raw.observed
+    assert int(completed.sum()) > 100
+    expected = torch.sigmoid(torch.logit(raw.occupancy_probability.double()) / 2 - 0.5).float()
+    expected = torch.where(completed, expected, raw.occupancy_probability)
+    torch.testing.assert_close(tempered.occupancy_probability, expected, rtol=0, atol=1e-5)

@@ -102,6 +102,19 @@ def test_frames_fit_their_camera() -> None:
         RGBDFrame("one", camera, torch.zeros(6, 8, 3), torch.zeros(6, 8), torch.zeros(6, 8))
 
 
+def test_the_confidence_of_labels_fits_the_camera_and_lies_where_the_labels_do() -> None:
+    color, depth = torch.zeros(6, 8, 3), torch.zeros(6, 8)
+    frame = RGBDFrame("one", make_camera(), color, depth, depth.long(), torch.full((6, 8), 0.5)).to("cpu")
+    assert frame.confidence is not None
+    assert float(frame.confidence.min()) == 0.5
+    with pytest.raises(ValueError, match="confidence on meta"):
+        RGBDFrame("one", make_camera(), color, depth, depth.long(), torch.zeros(6, 8, device="meta"))
+    with pytest.raises(ValueError, match=r"confidence of frame one: expected shape \(6, 8\)"):
+        RGBDFrame("one", make_camera(), color, depth, depth.long(), torch.zeros(8, 6))
+    with pytest.raises(TypeError, match="confidence of frame one: expected a floating"):
+        RGBDFrame("one", make_camera(), color, depth, depth.long(), depth.long())
+
+
 def test_observations_have_states_for_their_mixed_blocks() -> None:
     blocks = torch.tensor([[0, 0, 0], [0, 0, 1]])
     state = torch.tensor([1, ObservationGrid.MIXED], dtype=torch.uint8)
