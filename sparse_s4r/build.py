@@ -47,6 +47,7 @@ def build_network(config: Config) -> SceneNet | DenseNet:
         training_budget=model.training_budget,
         keep_observed=model.keep_observed,
         residual=model.residual,
+        keep_probability=model.keep_probability,
     )
     if model.network == "dense":
         if config.train.checkpoint_activations:

@@ -130,19 +130,26 @@ def expect_training_state(checkpoint: Checkpoint) -> None:
         )
 
 
-def restore_network(checkpoint: Checkpoint, engine: str | None = None) -> nn.Module:
+def restore_network(
+    checkpoint: Checkpoint, engine: str | None = None, keep_probability: float | None = None
+) -> nn.Module:
     """The checkpoint's network in evaluation mode.
 
     Args:
         checkpoint: From ``load_checkpoint``.
         engine: Sparse engine to run on instead of the one it was trained on.
+        keep_probability: Occupancy probability from which cells are kept, instead of the configuration's.
 
     Raises:
         CheckpointError: The weights do not fit the network of its configuration.
+        ConfigError: No such engine, or a probability outside (0, 1).
     """
-    config = checkpoint.config
+    values = checkpoint.config.model_dump(mode="json")
     if engine is not None:
-        config = make_config({**config.model_dump(mode="json"), "engine": engine}, source="engine")
+        values["engine"] = engine
+    if keep_probability is not None:
+        values["model"]["keep_probability"] = keep_probability
+    config = make_config(values, source=f"engine {engine}, keep_probability {keep_probability}")
     network = build_network(config)
     load_weights(network, checkpoint.weights)
     return network.eval()

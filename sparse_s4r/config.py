@@ -43,6 +43,9 @@ class ModelConfig(Section):
     """Most candidate cells that a level of the decoder generates: bounds memory, highest logits first."""
     training_budget: Annotated[int, Field(ge=4096)] = 2_000_000
     """The same while training, when wrong guesses are many and activations are kept for the gradient."""
+    keep_probability: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Occupancy probability from which a cell is kept when predicting; lower finds more and guesses more. Training
+    keeps one half."""
     keep_observed: bool = True
     """Never drop a voxel that the scan has; off lets the network remove what it takes for noise."""
     residual: bool = True

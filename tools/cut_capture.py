@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sparse_s4r.data.images import save_color, save_depth, save_labels
+from sparse_s4r.data.labelled_pictures import PlanBox
 from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.readers import Capture, open_capture
 from sparse_s4r.structures import IGNORE_LABEL, RGBDFrame
@@ -27,20 +27,6 @@ from sparse_s4r.structures.errors import DataError, UserError
 
 _DEPTH_SCALE = 0.00025
 _TRUTH = "truth.safetensors"
-
-
-@dataclass(frozen=True)
-class PlanBox:
-    """A box in plan view, all heights; metres of the capture's world, whose z is up."""
-
-    low: tuple[float, float]
-    high: tuple[float, float]
-
-    def contains(self, points: Tensor) -> Tensor:
-        """Whether points (..., 3) lie inside, (...) bool."""
-        low, high = points.new_tensor(self.low), points.new_tensor(self.high)
-        inside: Tensor = ((points[..., :2] >= low) & (points[..., :2] < high)).all(dim=-1)
-        return inside
 
 
 def cut_frame(frame: RGBDFrame, box: PlanBox) -> tuple[Tensor, Tensor | None]:
@@ -62,7 +48,9 @@ def cut_capture(source: Path, box: PlanBox, out: Path) -> int:
             (folder / name).mkdir()
         count = sum(_write(capture.read_frame(index), box, folder) for index in range(len(capture)))
         if count == 0:
-            raise DataError(f"{source}: expected cameras in the box {box.low} to {box.high}, got none; see its poses")
+            raise DataError(
+                f"{source}: expected cameras in the box {box.lower} to {box.upper}, got none; see its poses"
+            )
         described = {"depth_scale": _DEPTH_SCALE, "up": "z", "class_names": capture.class_names}
         (folder / "capture.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         _write_intrinsics(capture, folder)

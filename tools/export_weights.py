@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sparse_s4r import __version__
 from sparse_s4r.checkpoint import load_checkpoint, restore_network
+from sparse_s4r.models.scene_net import SceneNet
 from sparse_s4r.structures.errors import CheckpointError, UserError
 from sparse_s4r.weights_file import WeightsFile, save_weights_file
 
@@ -26,13 +27,15 @@ def main() -> None:
     options = _parse()
     try:
         made_by = {"sparse_s4r": __version__, "voxel_size": options.voxel_size, **_notes(options.note)}
-        size = export_weights(options.checkpoint, options.out, made_by, options.half)
+        size = export_weights(options.checkpoint, options.out, made_by, options.half, options.keep_probability)
     except UserError as error:
         sys.exit(f"export_weights: {error}")
     print(f"wrote {options.out}: {size / 1e6:.1f} MB")
 
 
-def export_weights(checkpoint_path: Path, out: Path, made_by: dict[str, object], half: bool) -> int:
+def export_weights(
+    checkpoint_path: Path, out: Path, made_by: dict[str, object], half: bool, keep_probability: float | None = None
+) -> int:
     """Write the weights of a checkpoint; returns the file's size in bytes.
 
     Raises:
@@ -41,9 +44,13 @@ def export_weights(checkpoint_path: Path, out: Path, made_by: dict[str, object],
     if out.exists():
         raise CheckpointError(f"{out}: expected a file that does not exist yet; name another, or remove it")
     checkpoint = load_checkpoint(checkpoint_path)
-    restore_network(checkpoint)
+    network = restore_network(checkpoint, keep_probability=keep_probability)
+    config = checkpoint.config
+    if isinstance(network, SceneNet):
+        model = config.model.model_copy(update={"keep_probability": network.shape.keep_probability})
+        config = config.model_copy(update={"model": model})
     content = WeightsFile(
-        checkpoint.config,
+        config,
         checkpoint.weights,
         checkpoint.step,
         {**checkpoint.made_by, **made_by},
@@ -68,6 +75,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="NAME.safetensors to write; must not exist")
     parser.add_argument("--voxel-size", type=float, required=True, help="of the scenes that it was trained on, metres")
     parser.add_argument("--note", action="append", default=[], help="key=value to keep in the file, any number")
+    parser.add_argument("--keep-probability", type=float, help="from which cells are kept, chosen on validation scenes")
     parser.add_argument("--half", action="store_true", help="store matrices as float16: half the size")
     return parser.parse_args()
 

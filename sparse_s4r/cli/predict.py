@@ -16,6 +16,10 @@ def predict_command(
         typer.Option("--checkpoint", help="Made by s4r train or s4r refine; default: the shipped weights for rooms."),
     ] = None,
     engine: Annotated[str | None, typer.Option("--engine", help="Sparse engine other than the training's.")] = None,
+    keep_probability: Annotated[
+        float | None,
+        typer.Option(help="Occupancy probability from which cells are kept; lower finds more and guesses more."),
+    ] = None,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Also write uncertainty.glb, coloured by how sure the surface is.")
     ] = False,
@@ -27,7 +31,7 @@ def predict_command(
 
     console = Console()
     with console.status("predicting"):
-        summary = run_prediction(scene, checkpoint, out, engine, uncertainty)
+        summary = run_prediction(scene, checkpoint, out, engine, uncertainty, keep_probability)
     console.print(f"weights: {summary.weights}", highlight=False, markup=False, soft_wrap=True)
     for warning in summary.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -67,15 +67,16 @@ def evaluate_prediction(
         scene_folder: The scene it was made of.
         frames: Names of frames; none: the scene's held-out frames.
         width: Width to render at, pixels; None: as stored.
-        labels: Folder of label images NAME.png, of the size of the renders, to compare with instead of the scene's
-            own; for true labels where the scene's are guesses.
+        labels: Folder of label images NAME.png in the prediction's classes, of the size of the renders, to compare
+            with instead of the scene's own; for true labels where the scene's are guesses. Without it, classes other
+            than the scene's are not judged.
         surface_distance: Distance (P,) of world points (P, 3) to the true surface, metres, where it is known.
 
     Raises:
-        DataError: No held-out frames, unreadable folders, or a prediction on another grid or with other classes.
+        DataError: No held-out frames, unreadable folders, or a prediction on another grid.
     """
     scene = open_scene(scene_folder)
-    prediction, info = load_prediction_of(prediction_folder, scene)
+    prediction, info = load_prediction_of(prediction_folder, scene, other_classes=True)
     names = tuple(frames) or scene.frame_names("held_out")
     if not names:
         raise DataError(f"{scene_folder}: expected held-out frames, got none; import with --held-out 0.1")
@@ -90,7 +91,7 @@ def evaluate_prediction(
         prediction_where_both_hit=view_errors(predicted, both),
         input_where_both_hit=view_errors(fused, both),
         prediction_where_input_misses=view_errors(predicted, missed),
-        labels=label_scores(_relabelled(predicted, labels), len(info.class_names)) if info.class_names else None,
+        labels=_label_scores(predicted, labels, scene, info.class_names),
         completion=completion_scores(prediction, scan, target, scene.load_observation("target")),
         true_precision=None if surface_distance is None else true_precision(prediction, scan, surface_distance),
         frames=names,
@@ -104,6 +105,13 @@ def render_pairs(prediction: ScenePrediction, scene: Scene, names: Sequence[str]
         field = raycaster.prepare(prediction)
         frames = [scene.load_frame(name, width=width) for name in names]
         return [(raycaster.render(field, frame.camera), frame) for frame in frames]
+
+
+def _label_scores(pairs: Pairs, labels: Path | None, scene: Scene, class_names: Sequence[str]) -> LabelScores | None:
+    """Scores of the classes; None where there are none, or none to compare with."""
+    if not class_names or (labels is None and scene.class_names != tuple(class_names)):
+        return None
+    return label_scores(_relabelled(pairs, labels), len(class_names))
 
 
 def _relabelled(pairs: Pairs, labels: Path | None) -> Pairs:

@@ -71,6 +71,7 @@ def run_prediction(
     out: Path,
     engine: str | None = None,
     uncertainty: bool = False,
+    keep_probability: float | None = None,
 ) -> PredictionSummary:
     """Predict a whole scene and write ``out``: prediction.safetensors, prediction.json, mesh.ply, mesh.glb.
 
@@ -80,6 +81,8 @@ def run_prediction(
         out: Must not exist.
         engine: Sparse engine other than the training's.
         uncertainty: Write uncertainty.glb as well, the mesh coloured by how sure the network is of its surface.
+        keep_probability: Occupancy probability from which cells are kept, instead of the weights' own: lower finds
+            more surface and guesses more.
 
     Raises:
         DataError, CheckpointError: See their messages; nothing is written then.
@@ -89,7 +92,7 @@ def run_prediction(
     checkpoint = load_checkpoint(path)
     config = checkpoint.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = restore_network(checkpoint, engine).to(device)
+    network = restore_network(checkpoint, engine, keep_probability).to(device)
     scan = scene.load_scan("input")
     expect_color(checkpoint, scene, scan)
     observation = scene.load_observation("input") if config.model.use_free_space else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class SceneNetShape:
         training_budget: The same while training, when wrong guesses are many and activations are kept.
         keep_observed: Always keep cells that the scan has voxels in.
         residual: Predict tsdf and colour as a change of the scan's where it has a voxel.
+        keep_probability: Occupancy probability from which a cell is kept when predicting; training keeps one half.
     """
 
     widths: tuple[int, ...]
@@ -57,6 +59,7 @@ class SceneNetShape:
     training_budget: int
     keep_observed: bool
     residual: bool
+    keep_probability: float = 0.5
 
 
 class SceneNet(nn.Module):
@@ -206,7 +209,7 @@ class SceneNet(nn.Module):
             # Every kept cell has eight children, which are the next level's candidates.
             budget //= 8
         ranking = torch.where(certain, torch.inf, logits)
-        keep = certain | (logits > 0)
+        keep = certain | (logits > (0.0 if self.training else _logit(self.shape.keep_probability)))
         wanted, allowed = int(keep.sum()), budget * len(scenes)
         if wanted > allowed and not self.training:
             warnings.warn(
@@ -266,6 +269,10 @@ def _occupancy_head(width: int) -> nn.Linear:
 def _with_batch(coordinates: Sequence[Tensor]) -> Tensor:
     """Coordinates (N, 4) of several scenes, the scene's number first."""
     return torch.cat([torch.nn.functional.pad(rows, (1, 0), value=index) for index, rows in enumerate(coordinates)])
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
 
 
 def _guided(scene: SceneInput, cells: Tensor, stride: int) -> Tensor:

@@ -77,6 +77,22 @@ def test_finest_sites_are_candidates_with_a_positive_logit_or_of_the_scan() -> N
     assert row_set(prediction.coordinates) == expected
 
 
+def test_a_lower_probability_keeps_more_when_predicting_and_nothing_else_when_training() -> None:
+    room, network = make_room(), make_network()
+    half = predict(network, room.scene())
+    network.shape = dataclasses.replace(network.shape, keep_probability=0.3)
+    more = predict(network, room.scene())
+    finest = more.occupancy[-1]
+    seen = row_set(room.scan.coordinates)
+    pairs = zip(finest.coordinates.tolist(), finest.logits.sigmoid().tolist(), strict=True)
+    assert row_set(more.coordinates) == {tuple(cell) for cell, value in pairs if value > 0.3 or tuple(cell) in seen}
+    assert len(more) > len(half)
+    network.train()
+    trained = network([room.scene()])[0]
+    logits = trained.occupancy[-1].logits
+    assert int((logits > 0).sum()) <= len(trained) < int((logits > torch.logit(torch.tensor(0.3))).sum())
+
+
 def test_nothing_is_generated_in_free_space() -> None:
     scene = make_room().scene(free=True)
     assert scene.free is not None
