@@ -232,6 +232,11 @@ class TrainConfig(Section):
     checkpoint_activations: bool = False
     """Keep only what goes in and out of each level, and compute the rest again for the gradient: less memory, a
     longer step, the same result. Sparse network only."""
+    coarse_steps: Annotated[int, Field(ge=0)] = 0
+    """First steps in which the decoder ends at coarse_stride: several times quicker, and where surface may be at all is
+    decided there. Sparse network only; terms of voxels and views do not count in them."""
+    coarse_stride: Literal[2, 4, 8] = 4
+    """Voxels per cell of the finest level in the coarse steps."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Lightning Fabric's name of the arithmetic."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 200

@@ -126,7 +126,10 @@ class SceneNet(nn.Module):
         levels = [self._level_occupancy(scenes, geometry, logits)]
         geometry = geometry.prune(self._keep(scenes, geometry, logits, skips[-1]))
         attributes = [geometry for decoder in self._attribute_decoders()]
+        finest = max(scene.finest for scene in scenes)
         for level in reversed(range(len(skips) - 1)):
+            if 2**level < finest:
+                return self._without_voxels(scenes, levels)
             geometry, attributes, occupancy = self._decode(scenes, level, skips[level], geometry, attributes)
             levels.append(occupancy)
         return self._predictions(scenes, geometry, attributes, levels)
@@ -248,6 +251,25 @@ class SceneNet(nn.Module):
                 )
             )
         return predictions
+
+    def _without_voxels(
+        self, scenes: Sequence[SceneInput], levels: Sequence[LevelOccupancyBatch]
+    ) -> list[ScenePrediction]:
+        """The occupancy of the levels that were decoded, for scenes that end before the finest one."""
+        none = self.heads.tsdf.weight.new_zeros(0, self.shape.widths[0])
+        color = None if self.color_decoder is None else none
+        semantic = None if self.semantic_decoder is None else none
+        return [
+            self.heads(
+                scene.scan,
+                scene.scan.coordinates[:0],
+                none,
+                color,
+                semantic,
+                tuple(level[index] for level in levels),
+            )
+            for index, scene in enumerate(scenes)
+        ]
 
 
 def _level(decoder: nn.ModuleList, level: int) -> DecoderLevel:

@@ -25,6 +25,7 @@ class SceneInput:
         holes: Boxes in which free space counts as unseen.
         box: Lower and upper (exclusive) voxel indices, each (3,) int64 multiples of 16, beyond which nothing is
             generated. None: no bound.
+        finest: Stride, 1, 2, 4, 8 or 16, at which decoding ends: beyond 1 there is occupancy alone, and no voxel.
     """
 
     scan: SparseTSDF
@@ -32,6 +33,7 @@ class SceneInput:
     guide: ObservationPyramid | None = None
     box: SampleBox | None = None
     holes: tuple[SampleBox, ...] = ()
+    finest: int = 1
 
 
 def expect_scenes(scenes: Sequence[SceneInput], color: bool) -> None:

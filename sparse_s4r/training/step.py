@@ -52,6 +52,8 @@ class SceneObjective:
         use_free_space: Give the network the free space that the input's frames saw.
         guide_steps: Steps during which it is given the target's cells as well.
         virtual: Renders and labels virtual views; None: there is no such term.
+        coarse_steps: First steps in which decoding ends at ``coarse_stride``, and only occupancy is compared.
+        coarse_stride: Voxels per cell of the finest level in these.
     """
 
     raycaster: Raycaster
@@ -59,6 +61,8 @@ class SceneObjective:
     use_free_space: bool
     guide_steps: int
     virtual: VirtualLabels | None = None
+    coarse_steps: int = 0
+    coarse_stride: int = 4
 
     def __call__(self, network: Network, samples: Sequence[SceneSample], step: int) -> tuple[StepResult, ...]:
         """Predict ``samples`` together and compare each; differentiable in the network's weights.
@@ -78,15 +82,17 @@ class SceneObjective:
             guide=seen_by_all if step < self.guide_steps else None,
             box=sample.box,
             holes=sample.holes,
+            finest=self.coarse_stride if step < self.coarse_steps else 1,
         )
 
     def _compare(
         self, prediction: ScenePrediction, sample: SceneSample, seen_by_all: ObservationPyramid, step: int
     ) -> StepResult:
         self._expect_truth(sample)
-        views = self._render(prediction, sample) if self.loss.wants_views(step) else ()
+        whole = step >= self.coarse_steps
+        views = self._render(prediction, sample) if whole and self.loss.wants_views(step) else ()
         virtual: tuple[LabelledView, ...] = ()
-        if self.virtual is not None and self.loss.virtual.active(step):
+        if whole and self.virtual is not None and self.loss.virtual.active(step):
             virtual = self.virtual(prediction, sample, step)
         target = Target(sample.target, seen_by_all, sample.input, sample.truth)
         return StepResult(self.loss(prediction, target, views, step, virtual), prediction, views, virtual)
@@ -131,7 +137,16 @@ def make_objective(config: Config, scenes: SceneSource, device: torch.device | s
         virtual = VirtualLabels(
             raycaster, segmenter, pool, config.virtual.views, config.virtual.min_overlap, config.loss.min_confidence
         )
-    return SceneObjective(raycaster, loss, config.model.use_free_space, config.train.guide_steps, virtual)
+    train = config.train
+    return SceneObjective(
+        raycaster,
+        loss,
+        config.model.use_free_space,
+        train.guide_steps,
+        virtual,
+        train.coarse_steps,
+        train.coarse_stride,
+    )
 
 
 class Sealed:

@@ -93,6 +93,20 @@ def test_a_lower_probability_keeps_more_when_predicting_and_nothing_else_when_tr
     assert int((logits > 0).sum()) <= len(trained) < int((logits > torch.logit(torch.tensor(0.3))).sum())
 
 
+def test_decoding_may_end_at_a_coarser_level() -> None:
+    room, network = make_room(), make_network()
+    whole = predict(network, room.scene(guide=True))
+    part = predict(network, dataclasses.replace(room.scene(guide=True), finest=4))
+    assert [level.stride for level in part.occupancy] == [16, 8, 4]
+    for one, other in zip(part.occupancy, whole.occupancy[:3], strict=True):
+        assert torch.equal(one.coordinates, other.coordinates)
+        torch.testing.assert_close(one.logits, other.logits)
+    assert len(part) == 0
+    assert part.color is not None
+    assert part.semantic_logits is not None
+    assert (part.color.shape, part.semantic_logits.shape) == ((0, 3), (0, 3))
+
+
 def test_nothing_is_generated_in_free_space() -> None:
     scene = make_room().scene(free=True)
     assert scene.free is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparse_s4r.build import build_dataset, build_loss, build_raycaster
+from sparse_s4r.build import build_dataset, build_loss, build_network, build_raycaster, with_classes
 from sparse_s4r.config import load_config
 from sparse_s4r.data.scene import open_scene
 from sparse_s4r.models.sites import SceneInput
@@ -68,3 +68,19 @@ def test_views_are_rendered_once_they_count(sample: SceneSample) -> None:
     torch.autograd.backward(late.report.total)
     assert late.prediction.tsdf.grad is not None
     assert late.prediction.tsdf.grad.any()
+
+
+def test_coarse_steps_compare_occupancy_alone(sample: SceneSample) -> None:
+    config = load_config(None, [*TINY, "train.coarse_steps=4", "train.coarse_stride=4", "train.guide_steps=5"])
+    network = build_network(with_classes(config, ()))
+    objective = SceneObjective(
+        build_raycaster(config), build_loss(config), True, 5, coarse_steps=config.train.coarse_steps, coarse_stride=4
+    )
+    coarse, whole = (objective(network, [sample], step)[0] for step in (3, 4))
+    names = {name for name, count in coarse.report.counts.items() if count}
+    assert names == {"occupancy_16", "occupancy_8", "occupancy_4"}
+    assert coarse.views == ()
+    assert {"occupancy_1", "tsdf", "depth"} <= {name for name, count in whole.report.counts.items() if count}
+    torch.autograd.backward(coarse.report.total)
+    learned = {name.split(".")[0] for name, weight in network.named_parameters() if weight.grad is not None}
+    assert {"geometry_encoder", "fusion", "occupancy", "geometry_decoder"} <= learned
