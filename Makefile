@@ -31,11 +31,11 @@ install: ## make .venv and install everything into it (does nothing when that is
 	fi
 	$(PYTHON) tools/environment.py $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-demo: install ## reconstruct a generated room: train, predict, report.html in runs/demo
+demo: install ## reconstruct a generated room: train on its frames, predict, report.html in runs/demo
 	@out=runs/demo; n=1
 	while [ -e "$$out" ]; do n=$$((n + 1)); out=runs/demo-$$n; done
 	if [ $$n -gt 1 ]; then echo "runs/demo exists and stays as it is; this run goes to $$out"; fi
-	$(VENV)/s4r demo --out "$$out"
+	$(VENV)/s4r demo --from-scratch --out "$$out"
 
 test: install ## ruff, mypy and the tests
 	@failed=

@@ -166,8 +166,9 @@ def test_a_call_that_frees_as_much_still_shows_its_peak() -> None:
         return float(torch.ones(count).sum() + torch.ones(count).sum())
 
     # 128 MiB each: beyond 32 MiB the allocator always gives memory back at once, whatever ran before in this process.
-    found = measure(Call(lambda: 32 * MIB, run, 0), 1, CPU)
-    assert 127 * MIB <= found.peak_bytes < 140 * MIB
+    # The least of three: threads that an earlier test left may take memory meanwhile.
+    peak = min(measure(Call(lambda: 32 * MIB, run, 0), 1, CPU).peak_bytes for _ in range(3))
+    assert 127 * MIB <= peak < 140 * MIB
 
 
 def test_what_does_not_fit_is_left_out_with_its_size(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
