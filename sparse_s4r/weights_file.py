@@ -37,6 +37,8 @@ class WeightsFile:
             whatever the maker wants to say.
         calibration: From scores to probabilities.
         digest: SHA-256 of the file, hexadecimal; empty before it is written.
+        half: Matrices are stored as float16; statistics and biases always as float32. A file that is read and written
+            again keeps its size.
     """
 
     config: Config
@@ -45,22 +47,22 @@ class WeightsFile:
     made_by: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
     digest: str = ""
+    half: bool = False
 
 
-def save_weights_file(content: WeightsFile, path: Path, half: bool = False) -> None:
+def save_weights_file(content: WeightsFile, path: Path) -> None:
     """Write a weights file; ``path`` holds the old file or the whole new one at any moment.
 
     Args:
         content: What to write.
         path: Its name ends in ``.safetensors``.
-        half: Store matrices as float16; statistics and biases stay float32.
 
     Raises:
         CheckpointError: Another ending, ``made_by`` that is no JSON, or weights that are not finite as stored.
     """
     if path.suffix != WEIGHTS_SUFFIX:
         raise CheckpointError(f"{path}: expected a name that ends in {WEIGHTS_SUFFIX}, by which it is recognised")
-    tensors = {name: _stored(value, half) for name, value in content.weights.items()}
+    tensors = {name: _stored(value, content.half) for name, value in content.weights.items()}
     _expect_finite(path, tensors)
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -118,7 +120,8 @@ def _assemble(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor]) 
     _expect_finite(path, tensors)
     weights = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return WeightsFile(config, weights, step, made_by, calibration, digest)
+    half = any(value.dtype == torch.float16 for value in tensors.values())
+    return WeightsFile(config, weights, step, made_by, calibration, digest, half)
 
 
 def _metadata(path: Path, content: WeightsFile, tensors: dict[str, Tensor]) -> dict[str, str]:

@@ -69,7 +69,7 @@ def test_the_header_tells_other_programs_what_it_is(path: Path) -> None:
 def test_half_precision_rounds_matrices_alone(tmp_path: Path) -> None:
     content = make_content()
     path = tmp_path / "half.safetensors"
-    save_weights_file(content, path, half=True)
+    save_weights_file(dataclasses.replace(content, half=True), path)
     save_weights_file(content, tmp_path / "full.safetensors")
     loaded = load_weights_file(path)
     rounded = 0
@@ -82,6 +82,12 @@ def test_half_precision_rounds_matrices_alone(tmp_path: Path) -> None:
             assert torch.equal(loaded.weights[name], value), name
     assert rounded > 10
     assert path.stat().st_size < (tmp_path / "full.safetensors").stat().st_size
+    assert not load_weights_file(tmp_path / "full.safetensors").half
+    # What is read and written again, to say more of it, neither grows nor changes.
+    again = tmp_path / "again.safetensors"
+    save_weights_file(dataclasses.replace(loaded, calibration=Calibration(3.0, 0.25, 2.0)), again)
+    assert abs(again.stat().st_size - path.stat().st_size) < 100
+    assert all(torch.equal(value, loaded.weights[name]) for name, value in load_weights_file(again).weights.items())
 
 
 def test_it_serves_as_a_checkpoint_for_predictions(path: Path) -> None:
@@ -157,7 +163,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     # Finite in float32, but not as stored.
     content.weights["heads.tsdf.weight"][0, 0] = 1e6
     with pytest.raises(CheckpointError, match=r"expected finite weights, got others in \['heads\.tsdf\.weight'\]"):
-        save_weights_file(content, tmp_path / "w.safetensors", half=True)
+        save_weights_file(dataclasses.replace(content, half=True), tmp_path / "w.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 

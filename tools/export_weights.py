@@ -55,9 +55,10 @@ def export_weights(
         checkpoint.step,
         {**checkpoint.made_by, **made_by},
         checkpoint.calibration,
+        half=half,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_weights_file(content, out, half)
+    save_weights_file(content, out)
     return out.stat().st_size
 
 
