@@ -95,6 +95,7 @@ def build_loss(config: Config) -> SceneLoss:
         log_tsdf=loss.log_tsdf,
         virtual=_term(loss.virtual),
         semantic_3d=_term(loss.semantic_3d),
+        lifted=_term(loss.lifted),
         min_confidence=loss.min_confidence,
         supervision=loss.supervision,
     )
@@ -165,6 +166,7 @@ def build_dataset(config: Config, scenes: Sequence[Scene]) -> SceneDataset:
         labels=data.labels,
         memory=data.cache * 2**30,
         truth=build_loss(config).needs_truth,
+        lifted=config.loss.lifted.weight > 0,
     )
     return SceneDataset(scenes, options, select_views)
 

@@ -105,6 +105,8 @@ class LossConfig(Section):
     segmenter.spec. Starts when colour is worth labelling: before, pictures are noise and so are their labels."""
     semantic_3d: TermConfig = TermConfig(weight=0.0)
     """Cross-entropy of the voxels' semantics against the true labels; needs scenes that have the truth."""
+    lifted: TermConfig = TermConfig(weight=0.0)
+    """Cross-entropy of the voxels' semantics against the views' labels, lifted to the fuller scan by voting."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Pixels whose label is less probable do not count in semantic and virtual."""
     supervision: Literal["scan", "truth"] = "scan"

@@ -54,7 +54,7 @@ def fuse_variant(scene: Scene, names: Sequence[str]) -> tuple[SparseTSDF, Observ
     Raises:
         DataError: The frames have no depth within the scene's range.
     """
-    depth_max = _depth_max(scene)
+    depth_max = depth_max_of(scene)
     frames = [scene.load_frame(name) for name in names]
     fusion = Fusion(scene.grid, depth_max)
     for frame in frames:
@@ -95,7 +95,7 @@ def _parts(total: int, parts: int, generator: torch.Generator) -> list[int]:
     return [stop - start for start, stop in itertools.pairwise(edges)]
 
 
-def _depth_max(scene: Scene) -> float:
+def depth_max_of(scene: Scene) -> float:
     """Depth beyond which the scene's own scans ignored samples, metres; the import's default where it is not told."""
     options = scene.document.made_by.get("options")
     value = options.get("depth_max", ImportOptions.depth_max) if isinstance(options, dict) else ImportOptions.depth_max

@@ -24,6 +24,7 @@ from sparse_s4r.structures import (
     SparseTSDF,
 )
 from sparse_s4r.structures.errors import DataError
+from sparse_s4r.structures.motion import AnyLabelled
 
 _SOME_OVERLAP = 1e-6
 # Views whose overlap is measured, per view that is wanted: those with most samples in the crop's box.
@@ -71,6 +72,7 @@ class SamplingOptions:
         labels: Label set to learn from; None for the scenes' own.
         memory: Bytes of decoded scans and frames that may be kept.
         truth: Whether samples have the truth of scenes that know it.
+        lifted: Whether samples have the labels of all training frames lifted to the fuller scan.
     """
 
     image_width: int
@@ -87,6 +89,7 @@ class SamplingOptions:
     labels: str | None = None
     memory: float = 2.0 * 2**30
     truth: bool = True
+    lifted: bool = False
 
 
 class SceneDataset:
@@ -110,7 +113,14 @@ class SceneDataset:
         self.options = options
         self._select_views = select_views
         self._store = SceneStore(
-            scenes, options.image_width, options.labels, options.variants, options.seed, options.memory, options.truth
+            scenes,
+            options.image_width,
+            options.labels,
+            options.variants,
+            options.seed,
+            options.memory,
+            options.truth,
+            options.lifted,
         )
 
     def sample(self, step: int, slot: int = 0, slots: int = 1) -> SceneSample:
@@ -141,6 +151,7 @@ class SceneDataset:
             index,
             None if motion == _UNMOVED else motion,
             fields.truth,
+            fields.lifted,
         )
         if options.augmentation.color > 0:
             return _recolored(sample, draw_color_change(options.augmentation.color, generator))
@@ -219,13 +230,16 @@ def common_classes(scenes: Sequence[Scene], labels: str | None) -> tuple[str, ..
 
 
 def _cropped(fields: SceneFields, box: SampleBox) -> SceneFields:
-    truth = fields.truth
+    def part(voxels: AnyLabelled | None) -> AnyLabelled | None:
+        return None if voxels is None else voxels.select(rows_inside(voxels.field.coordinates, box))
+
     return SceneFields(
         crop_scan(fields.input, box),
         crop_scan(fields.target, box),
         crop_observation(fields.input_observation, box),
         crop_observation(fields.target_observation, box),
-        None if truth is None else truth.select(rows_inside(truth.field.coordinates, box)),
+        part(fields.truth),
+        part(fields.lifted),
     )
 
 
@@ -241,16 +255,20 @@ def _move(fields: SceneFields, motion: SampleMotion, box: SampleBox | None) -> S
         motion.scan(fields.target),
         observed(fields.input_observation),
         observed(fields.target_observation),
-        None if fields.truth is None else motion.truth(fields.truth),
+        None if fields.truth is None else motion.labelled(fields.truth),
+        None if fields.lifted is None else motion.labelled(fields.lifted),
     )
 
 
 def _recolored(sample: SceneSample, change: ColorChange) -> SceneSample:
-    truth = sample.truth
+    def recolored(voxels: AnyLabelled | None) -> AnyLabelled | None:
+        return None if voxels is None else replace(voxels, field=change.scan(voxels.field))
+
     return replace(
         sample,
         input=change.scan(sample.input),
         target=change.scan(sample.target),
         frames=tuple(change.frame(frame) for frame in sample.frames),
-        truth=None if truth is None else replace(truth, field=change.scan(truth.field)),
+        truth=recolored(sample.truth),
+        lifted=recolored(sample.lifted),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -9,12 +10,15 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from sparse_s4r.data.dice import generator_of
-from sparse_s4r.data.input_variants import VariantOptions, choose_frames, fuse_variant
+from sparse_s4r.data.input_variants import VariantOptions, choose_frames, depth_max_of, fuse_variant
 from sparse_s4r.data.scene_format import Scene
 from sparse_s4r.data.view_samples import ViewSamples
-from sparse_s4r.structures import IGNORE_LABEL, ObservationGrid, RGBDFrame, SceneTruth, SparseTSDF
+from sparse_s4r.geometry.lifting import lift_labels
+from sparse_s4r.structures import IGNORE_LABEL, LabelledField, ObservationGrid, RGBDFrame, SceneTruth, SparseTSDF
+from sparse_s4r.structures.errors import DataError
 
 # Shares of the memory that targets, inputs, views and previews may take.
 _TARGETS, _INPUTS, _VIEWS, _PREVIEWS = 0.35, 0.35, 0.2, 0.1
@@ -26,13 +30,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SceneFields:
-    """A scene's incomplete and its fuller scan, what the frames of each saw, and the truth where it is known."""
+    """A scene's incomplete and its fuller scan, what the frames of each saw, and, where wanted, the truth and
+    the fuller scan with the labels of all training frames."""
 
     input: SparseTSDF
     target: SparseTSDF
     input_observation: ObservationGrid
     target_observation: ObservationGrid
     truth: SceneTruth | None
+    lifted: LabelledField | None = None
 
 
 class SceneStore:
@@ -46,6 +52,7 @@ class SceneStore:
         seed: Of the choice of their frames.
         memory: Bytes that may be kept.
         truth: Whether the truth is wanted.
+        lifted: Whether labels lifted from the training frames to the fuller scan are wanted.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class SceneStore:
         seed: int,
         memory: float,
         truth: bool,
+        lifted: bool = False,
     ) -> None:
         self.scenes = tuple(scenes)
         self._image_width = image_width
@@ -64,6 +72,9 @@ class SceneStore:
         self._variants = variants
         self._seed = seed
         self._truth = truth
+        self._lifted = lifted
+        # A byte per voxel: kept for all scenes.
+        self._voted = _Recent[Tensor](math.inf)
         self._targets = _Recent[tuple[SparseTSDF, ObservationGrid, SceneTruth | None]](_TARGETS * memory)
         self._inputs = _Recent[tuple[SparseTSDF, ObservationGrid]](_INPUTS * memory)
         self._frames = _Recent[RGBDFrame](_VIEWS * memory)
@@ -73,7 +84,8 @@ class SceneStore:
         """Fields of scene ``index``, the input that of its frames or of ``variant``."""
         target, seen, truth = self._targets.get((index,), lambda: self._load_target(index))
         scan, seen_by_input = self._inputs.get((index, variant), lambda: self._load_input(index, variant))
-        return SceneFields(scan, target, seen_by_input, seen, truth)
+        lifted = LabelledField(target, self._target_labels(index, target)) if self._lifted else None
+        return SceneFields(scan, target, seen_by_input, seen, truth, lifted)
 
     def frame(self, index: int, name: str) -> RGBDFrame:
         """Frame ``name`` of scene ``index`` at the views' width."""
@@ -105,6 +117,20 @@ class SceneStore:
         if variant is not None:
             return fuse_variant(scene, self.variant_frames(index, variant))
         return scene.load_scan("input"), scene.load_observation("input")
+
+    def _target_labels(self, index: int, target: SparseTSDF) -> Tensor:
+        """Classes (N,) int64 of the fuller scan's voxels, by the votes of all training frames."""
+        scene = self.scenes[index]
+
+        def vote() -> Tensor:
+            names = scene.class_names_of(self._labels)
+            if names is None:
+                raise DataError(f"{scene.path}: expected labels to lift to the scan, got none; switch loss.lifted off")
+            frames = (self.frame(index, name) for name in self.training_names(index))
+            voted = lift_labels(frames, target.grid, target.coordinates, len(names), depth_max=depth_max_of(scene))
+            return voted.labels.to(torch.int16)
+
+        return self._voted.get((index,), vote).long()
 
     def _load_frame(self, index: int, name: str) -> RGBDFrame:
         return self.scenes[index].load_frame(name, width=self._image_width, labels=self._labels)

@@ -15,6 +15,7 @@ from sparse_s4r.losses.truth import semantic_3d_loss, true_occupancy_loss, true_
 from sparse_s4r.losses.volume import occupancy_loss, tsdf_loss
 from sparse_s4r.structures import (
     GridSpec,
+    LabelledField,
     LevelOccupancy,
     LossReport,
     RenderedView,
@@ -46,12 +47,14 @@ class Target:
         observation: What all training frames saw.
         input: The input scan: what of the target was missing.
         truth: The true scene; None where it is not known.
+        lifted: ``scan`` with labels lifted from the views; None where there are none.
     """
 
     scan: SparseTSDF
     observation: ObservationPyramid
     input: SparseTSDF
     truth: SceneTruth | None = None
+    lifted: LabelledField | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class SceneLoss:
         log_tsdf: Compare log-transformed distances.
         virtual: Rendered semantics against labels of the rendered colour, on virtual views.
         semantic_3d: Semantics of the voxels against the true labels.
+        lifted: Semantics of the voxels against labels lifted from the real views.
         min_confidence: Pixels whose label is less sure do not count in the 2D semantic terms.
         supervision: Whether occupancy and distance are those of the fuller scan or of the truth.
 
@@ -89,6 +93,7 @@ class SceneLoss:
     log_tsdf: bool
     virtual: Term = Term(0.0)
     semantic_3d: Term = Term(0.0)
+    lifted: Term = Term(0.0)
     min_confidence: float = 0.0
     supervision: Literal["scan", "truth"] = "scan"
 
@@ -122,9 +127,9 @@ class SceneLoss:
             The weighted sum with its terms; 2D terms are means over the views.
 
         Raises:
-            ValueError: A term compares with the truth, and the target has none.
+            ValueError: A term compares with the truth or with lifted labels, and the target has none.
         """
-        parts = self._volume_parts(prediction, target, step) + self._true_parts(prediction, target, step)
+        parts = self._volume_parts(prediction, target, step) + self._label_parts(prediction, target, step)
         parts += self._image_parts(views, target.scan.grid, step) + self._virtual_parts(virtual, step)
         total = prediction.tsdf.new_zeros(())
         terms: dict[str, Tensor] = {}
@@ -157,10 +162,17 @@ class SceneLoss:
             return true_tsdf_loss(prediction, truth, target.scan, target.observation, weights, self.log_tsdf)
         return tsdf_loss(prediction, target.scan, target.observation, *weights, self.log_tsdf)
 
-    def _true_parts(self, prediction: ScenePrediction, target: Target, step: int) -> list[Part]:
-        if not self.semantic_3d.active(step) or prediction.semantic_logits is None:
-            return []
-        return [("semantic_3d", self.semantic_3d, *semantic_3d_loss(prediction, _truth(target)))]
+    def _label_parts(self, prediction: ScenePrediction, target: Target, step: int) -> list[Part]:
+        parts: list[Part] = []
+        if prediction.semantic_logits is None:
+            return parts
+        if self.semantic_3d.active(step):
+            parts.append(("semantic_3d", self.semantic_3d, *semantic_3d_loss(prediction, _truth(target))))
+        if self.lifted.active(step):
+            if target.lifted is None:
+                raise ValueError("target.lifted: expected the scan with labels, got None; switch the term off")
+            parts.append(("lifted", self.lifted, *semantic_3d_loss(prediction, target.lifted)))
+        return parts
 
     def _virtual_parts(self, views: Sequence[LabelledView], step: int) -> list[Part]:
         if not self.virtual.active(step):

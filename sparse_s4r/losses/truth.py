@@ -10,8 +10,7 @@ from sparse_s4r.geometry.hash import VoxelHash
 from sparse_s4r.geometry.keys import pack_keys
 from sparse_s4r.geometry.pyramid import FREE_BIT, SURFACE_BIT, ObservationPyramid
 from sparse_s4r.losses.volume import distance_difference, occupancy_cross_entropy
-from sparse_s4r.structures import IGNORE_LABEL, LevelOccupancy, ScenePrediction, SparseTSDF
-from sparse_s4r.structures.truth import SceneTruth
+from sparse_s4r.structures import IGNORE_LABEL, LabelledField, LevelOccupancy, ScenePrediction, SparseTSDF
 
 
 def true_occupancy_loss(
@@ -78,11 +77,15 @@ def true_tsdf_loss(
     return distance_difference(prediction, wanted, surface, known, weights, logarithmic)
 
 
-def semantic_3d_loss(prediction: ScenePrediction, truth: SceneTruth) -> tuple[Tensor, int]:
-    """Mean cross-entropy of the voxels' logits against the true labels, over predicted voxels of the true band.
+def semantic_3d_loss(prediction: ScenePrediction, labelled: LabelledField) -> tuple[Tensor, int]:
+    """Mean cross-entropy of the voxels' logits against labels of voxels: the true ones, or lifted ones.
+
+    Args:
+        prediction: Predicted field.
+        labelled: Voxels with classes; predicted voxels that it lacks or that have none do not count.
 
     Returns:
-        The loss () in nats, 0 with zero gradient when no voxel has a true label, and the number of those that have.
+        The loss () in nats, 0 with zero gradient when no voxel has a label, and the number of those that have.
 
     Raises:
         ValueError: A prediction without logits.
@@ -92,9 +95,9 @@ def semantic_3d_loss(prediction: ScenePrediction, truth: SceneTruth) -> tuple[Te
     logits = prediction.semantic_logits
     if logits is None:
         raise ValueError("prediction.semantic_logits: expected logits, got None; the network has no classes")
-    rows = VoxelHash(truth.field.coordinates).rows(prediction.coordinates)
+    rows = VoxelHash(labelled.field.coordinates).rows(prediction.coordinates)
     labels = torch.full_like(rows, IGNORE_LABEL)
-    labels[rows >= 0] = truth.labels[rows[rows >= 0]].long()
+    labels[rows >= 0] = labelled.labels[rows[rows >= 0]].long()
     valid = labels != IGNORE_LABEL
     if not bool(valid.any()):
         return logits.flatten()[:1].sum() * 0.0, 0

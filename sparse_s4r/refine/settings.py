@@ -72,6 +72,7 @@ def training_config(config: Config, semantics: Semantics, labels: str | None) ->
     loss = loss.model_copy(
         update={
             "semantic": loss.semantic if semantics == "labels" else off,
+            "lifted": loss.lifted if semantics == "labels" else off,
             "virtual": loss.virtual if semantics == "virtual" else off,
         }
     )
@@ -81,5 +82,5 @@ def training_config(config: Config, semantics: Semantics, labels: str | None) ->
 
 def _from_the_start(loss: LossConfig) -> LossConfig:
     """The weights know what a surface is: no term has to wait."""
-    names = ("occupancy", "tsdf", "depth", "color", "semantic", "virtual")
+    names = ("occupancy", "tsdf", "depth", "color", "semantic", "lifted", "virtual")
     return loss.model_copy(update={name: TermConfig(weight=getattr(loss, name).weight) for name in names})

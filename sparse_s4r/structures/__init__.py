@@ -5,6 +5,7 @@ from sparse_s4r.structures.camera import Camera
 from sparse_s4r.structures.field import BLOCK, ObservationGrid, SparseTSDF, VoxelState
 from sparse_s4r.structures.frame import IGNORE_LABEL, RGBDFrame
 from sparse_s4r.structures.grid import CELL, LEVELS, GridSpec
+from sparse_s4r.structures.labelled import LabelledField
 from sparse_s4r.structures.mesh import Mesh
 from sparse_s4r.structures.motion import SampleBox, SampleMotion
 from sparse_s4r.structures.report import LossReport
@@ -20,6 +21,7 @@ __all__ = [
     "Calibration",
     "Camera",
     "GridSpec",
+    "LabelledField",
     "LevelOccupancy",
     "LossReport",
     "Mesh",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,7 +12,9 @@ from sparse_s4r.structures.camera import Camera
 from sparse_s4r.structures.field import BLOCK, ObservationGrid, SparseTSDF, VoxelState
 from sparse_s4r.structures.frame import RGBDFrame
 from sparse_s4r.structures.grid import GridSpec
-from sparse_s4r.structures.truth import SceneTruth
+from sparse_s4r.structures.labelled import LabelledField
+
+AnyLabelled = TypeVar("AnyLabelled", bound=LabelledField)
 
 # Lower and upper (exclusive) voxel indices, each (3,) int64, of a part of a scene.
 SampleBox = tuple[Tensor, Tensor]
@@ -108,10 +111,10 @@ class SampleMotion:
         """The moved scan, its voxels sorted again."""
         return self._scan(scan)[0]
 
-    def truth(self, truth: SceneTruth) -> SceneTruth:
-        """The moved truth, its voxels sorted again."""
-        field, order = self._scan(truth.field)
-        return replace(truth, field=field, labels=truth.labels if order is None else truth.labels[order])
+    def labelled(self, voxels: AnyLabelled) -> AnyLabelled:
+        """The moved field with its labels, its voxels sorted again."""
+        field, order = self._scan(voxels.field)
+        return replace(voxels, field=field, labels=voxels.labels if order is None else voxels.labels[order])
 
     def observation(self, observation: ObservationGrid) -> ObservationGrid:
         """The moved observation, in blocks of the unmoved lattice; what it does not hold is unknown, as before."""

@@ -11,6 +11,7 @@ from sparse_s4r.structures.checks import expect_same_device, expect_tensor
 from sparse_s4r.structures.field import ObservationGrid, SparseTSDF
 from sparse_s4r.structures.frame import RGBDFrame
 from sparse_s4r.structures.grid import GridSpec
+from sparse_s4r.structures.labelled import LabelledField
 from sparse_s4r.structures.motion import SampleBox, SampleMotion
 from sparse_s4r.structures.truth import SceneTruth
 
@@ -31,6 +32,7 @@ class SceneSample:
         scene_index: Which scene of the data set it comes from; -1 where there is no data set.
         motion: How scans, observations, frames and boxes were moved from where the scene has them; None: not at all.
         truth: The true surface and its classes, moved and cropped alike; None where it is not known.
+        lifted: The fuller scan with the views' labels lifted to its voxels, moved and cropped alike; or None.
     """
 
     name: str
@@ -44,6 +46,7 @@ class SceneSample:
     scene_index: int = -1
     motion: SampleMotion | None = None
     truth: SceneTruth | None = None
+    lifted: LabelledField | None = None
 
     def to(self, device: torch.device | str) -> SceneSample:
         """The same sample with its tensors on ``device``."""
@@ -57,6 +60,7 @@ class SceneSample:
             box=None if self.box is None else (self.box[0].to(device), self.box[1].to(device)),
             holes=tuple((lower.to(device), upper.to(device)) for lower, upper in self.holes),
             truth=None if self.truth is None else self.truth.to(device),
+            lifted=None if self.lifted is None else self.lifted.to(device),
         )
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from sparse_s4r.structures.checks import expect_same_device, expect_tensor
-from sparse_s4r.structures.field import SparseTSDF
+from sparse_s4r.structures.labelled import LabelledField
 
 
 @dataclass(frozen=True)
-class SceneTruth:
+class SceneTruth(LabelledField):
     """The truth about every surface of a scene, seen or not, on the scene's grid.
 
     Attributes:
@@ -27,23 +23,9 @@ class SceneTruth:
         ValueError: Labels of another number than the voxels, or a band <= 0.
     """
 
-    field: SparseTSDF
-    labels: Tensor
     band: float
 
     def __post_init__(self) -> None:
-        expect_tensor("SceneTruth.labels", self.labels, (len(self.field),), floating=False)
-        expect_same_device(coordinates=self.field.coordinates, labels=self.labels)
+        super().__post_init__()
         if not self.band > 0:
             raise ValueError(f"SceneTruth.band: expected metres > 0, got {self.band}")
-
-    def __len__(self) -> int:
-        return len(self.field)
-
-    def select(self, keep: Tensor) -> SceneTruth:
-        """The voxels at ``keep``, a bool mask (N,) or row indices."""
-        return replace(self, field=self.field.select(keep), labels=self.labels[keep])
-
-    def to(self, device: torch.device | str) -> SceneTruth:
-        """The same truth with its tensors on ``device``."""
-        return replace(self, field=self.field.to(device), labels=self.labels.to(device))

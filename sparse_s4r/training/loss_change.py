@@ -96,7 +96,8 @@ def _terms(trainer: Trainer, sample: SceneSample, result: StepResult, both: Sequ
     for index, labelled in enumerate(result.virtual):
         counts = torch.stack([other.virtual[index].counts for other in both]).all(0)
         virtual.append(replace(labelled, counts=counts))
-    target = Target(sample.target, ObservationPyramid(sample.target_observation), sample.input, sample.truth)
+    seen = ObservationPyramid(sample.target_observation)
+    target = Target(sample.target, seen, sample.input, sample.truth, sample.lifted)
     report = trainer.objective.loss(_shared_part(result, both), target, views, _ALL_TERMS, virtual)
     return {name: float(value) for name, value in report.terms.items() if report.counts[name]}
 

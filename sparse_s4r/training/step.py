@@ -94,7 +94,7 @@ class SceneObjective:
         virtual: tuple[LabelledView, ...] = ()
         if whole and self.virtual is not None and self.loss.virtual.active(step):
             virtual = self.virtual(prediction, sample, step)
-        target = Target(sample.target, seen_by_all, sample.input, sample.truth)
+        target = Target(sample.target, seen_by_all, sample.input, sample.truth, sample.lifted)
         return StepResult(self.loss(prediction, target, views, step, virtual), prediction, views, virtual)
 
     def _expect_truth(self, sample: SceneSample) -> None:

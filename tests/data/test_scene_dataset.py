@@ -11,9 +11,11 @@ import torch
 
 from sparse_s4r.build import build_dataset
 from sparse_s4r.config import load_config
+from sparse_s4r.data.input_variants import depth_max_of
 from sparse_s4r.data.label_sets import LabelSetDocument, begin_label_set
 from sparse_s4r.data.scene import Scene, open_scene
 from sparse_s4r.data.scene_dataset import SceneDataset
+from sparse_s4r.geometry.lifting import lift_labels
 from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.structures import CELL, SceneSample, VoxelState
 from sparse_s4r.structures.errors import DataError
@@ -255,3 +257,39 @@ def test_fields_and_cameras_as_the_scene_has_them(scene: Scene) -> None:
     cameras = dataset.cameras(0)
     assert len(cameras) == len(scene.frame_names("input", "target"))
     assert cameras[0].width == scene.camera(scene.frame_names("input", "target")[0]).width
+
+
+def test_labels_lifted_to_the_scan(scene: Scene) -> None:
+    dataset = make_dataset([scene], "loss.lifted.weight=1")
+    sample = dataset.sample(0)
+    assert sample.lifted is not None
+    assert torch.equal(sample.lifted.field.coordinates, sample.target.coordinates)
+    frames = [scene.load_frame(name, width=24) for name in scene.frame_names("input", "target")]
+    names = scene.class_names or ()
+    wanted = lift_labels(frames, scene.grid, sample.target.coordinates, len(names), depth_max=depth_max_of(scene))
+    assert torch.equal(sample.lifted.labels, wanted.labels)
+    assert len(wanted.labels.unique()) > 2
+    assert make_dataset([scene]).sample(0).lifted is None
+
+
+def test_lifted_labels_move_with_the_scan(scene: Scene) -> None:
+    still = make_dataset([scene], "loss.lifted.weight=1").sample(0).lifted
+    assert still is not None
+    where = {
+        tuple(cell): int(label) for cell, label in zip(still.field.coordinates.tolist(), still.labels, strict=True)
+    }
+    moves = ["data.augment={rotate: true, mirror: true, shift: true, color: 0.2}", "loss.lifted.weight=1"]
+    moved = cropped(scene, *moves).sample(3)
+    assert moved.lifted is not None
+    assert moved.motion is not None
+    back = moved.motion.inverse().labelled(moved.lifted)
+    assert len(back) > 100
+    labels = [where[tuple(cell)] for cell in back.field.coordinates.tolist()]
+    assert back.labels.tolist() == labels
+    assert torch.equal(moved.lifted.field.color, moved.target.color)
+
+
+def test_no_labels_to_lift(tmp_path: Path) -> None:
+    bare = make_small_scene(tmp_path, labels=False)
+    with pytest.raises(DataError, match="expected labels to lift to the scan, got none"):
+        make_dataset([bare], "loss.lifted.weight=1").sample(0)

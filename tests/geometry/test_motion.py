@@ -209,7 +209,7 @@ def test_labels_of_the_truth_stay_with_their_voxels() -> None:
     values = torch.arange(4.0)
     truth = SceneTruth(SparseTSDF(GRID, cells, values, torch.ones(4)), torch.arange(4), band=0.1)
     motion = SampleMotion(1, True, (2, 0, 1))
-    moved = motion.truth(truth)
+    moved = motion.labelled(truth)
     assert moved.field.coordinates.tolist() == sorted(motion.coordinates(cells).tolist())
     for cell, value, label in zip(moved.field.coordinates, moved.field.tsdf, moved.labels, strict=True):
         row = int(label)

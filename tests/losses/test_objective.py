@@ -11,17 +11,27 @@ from sparse_s4r.losses.image import LabelledView, color_loss, depth_loss, semant
 from sparse_s4r.losses.objective import SceneLoss, Target, Term
 from sparse_s4r.losses.truth import semantic_3d_loss, true_occupancy_loss, true_tsdf_loss
 from sparse_s4r.losses.volume import occupancy_loss, tsdf_loss
-from sparse_s4r.structures import LevelOccupancy, RenderedView, RGBDFrame, ScenePrediction, SceneTruth, VoxelState
+from sparse_s4r.structures import (
+    LabelledField,
+    LevelOccupancy,
+    RenderedView,
+    RGBDFrame,
+    ScenePrediction,
+    SceneTruth,
+    VoxelState,
+)
 from tests.losses.fields import make_prediction, make_scan, observe
 from tests.losses.views import make_frame, make_view
 
 SEEN, MISSING = (0, 0, 0), (2, 0, 0)
+SCAN = make_scan({SEEN: 0.0, MISSING: 0.1})
 TARGET = Target(
-    make_scan({SEEN: 0.0, MISSING: 0.1}),
+    SCAN,
     observe({SEEN: VoxelState.SURFACE, MISSING: VoxelState.SURFACE}),
     make_scan({SEEN: 0.1}),
     # The scan has another surface than the truth.
     SceneTruth(make_scan({SEEN: -0.2, (5, 5, 5): 0.3}), torch.tensor([1, 0]), 1.5),
+    LabelledField(SCAN, torch.tensor([2, 1])),
 )
 LOSS = SceneLoss(
     occupancy=Term(2.0),
@@ -36,6 +46,7 @@ LOSS = SceneLoss(
     log_tsdf=True,
     virtual=Term(13.0, 5),
     semantic_3d=Term(17.0, 6),
+    lifted=Term(19.0, 7),
 )
 STARTS = {
     "occupancy_16": 0,
@@ -46,6 +57,7 @@ STARTS = {
     "semantic": 4,
     "virtual": 5,
     "semantic_3d": 6,
+    "lifted": 7,
 }
 
 
@@ -73,12 +85,13 @@ def virtual_views() -> list[LabelledView]:
     return labelled
 
 
-@pytest.mark.parametrize("step", range(8))
+@pytest.mark.parametrize("step", range(9))
 def test_curriculum_and_weights(step: int) -> None:
     field, pairs = prediction(), views()
     report = LOSS(field, TARGET, pairs, step, virtual_views())
     assert set(report.terms) == {name for name, start in STARTS.items() if step >= start}
-    weights = {"tsdf": 3.0, "depth": 5.0, "color": 7.0, "semantic": 11.0, "virtual": 13.0, "semantic_3d": 17.0}
+    weights = {"tsdf": 3.0, "depth": 5.0, "color": 7.0, "semantic": 11.0, "virtual": 13.0}
+    weights |= {"semantic_3d": 17.0, "lifted": 19.0}
     expected = sum(weights.get(name, 2.0) * float(value.detach()) for name, value in report.terms.items())
     assert float(report.total.detach()) == pytest.approx(expected, rel=1e-6)
     assert LOSS.wants_views(step) == (step >= 2)
@@ -89,6 +102,7 @@ def test_terms_are_the_functions_of_their_names() -> None:
     report = LOSS(field, TARGET, pairs, 10, virtual)
     (view, frame), _ = pairs
     assert TARGET.truth is not None
+    assert TARGET.lifted is not None
     level = occupancy_loss(field.occupancy[1], TARGET.observation, TARGET.input, 4.0, 0.1)
     distance = tsdf_loss(field, TARGET.scan, TARGET.observation, 4.0, 0.1, True)
     # Means over two views, the second of which has no measured pixel.
@@ -100,6 +114,7 @@ def test_terms_are_the_functions_of_their_names() -> None:
         "semantic": (semantic_loss(view, frame, 1.0)[0] / 2, 1),
         "virtual": (virtual_loss(virtual[0])[0] / 2, 2),
         "semantic_3d": semantic_3d_loss(field, TARGET.truth),
+        "lifted": semantic_3d_loss(field, TARGET.lifted),
     }
     for name, (value, count) in expected.items():
         assert float(report.terms[name]) == pytest.approx(float(value.detach()), rel=1e-6), name
@@ -108,7 +123,7 @@ def test_terms_are_the_functions_of_their_names() -> None:
 
 def test_terms_without_weight_are_left_out() -> None:
     off = Term(0.0)
-    kinds = ("occupancy", "tsdf", "depth", "color", "semantic", "virtual", "semantic_3d")
+    kinds = ("occupancy", "tsdf", "depth", "color", "semantic", "virtual", "semantic_3d", "lifted")
     silent = dataclasses.replace(LOSS, **dict.fromkeys(kinds, off))
     assert not silent.wants_views(10)
     assert not silent.needs_truth
@@ -139,16 +154,21 @@ def test_the_truth_has_to_be_there() -> None:
             dataclasses.replace(LOSS, **change)(prediction(), untrue, [], 10)
 
 
+def test_lifted_labels_have_to_be_there() -> None:
+    with pytest.raises(ValueError, match=r"target\.lifted: expected the scan with labels, got None"):
+        LOSS(prediction(), dataclasses.replace(TARGET, lifted=None), [], 10)
+
+
 def test_fields_without_color_and_classes_have_no_such_terms() -> None:
     plain = dataclasses.replace(prediction(), semantic_logits=None)
     report = LOSS(plain, TARGET, [(make_view([1.0]), make_frame([1.0], labels=[0]))], 10)
-    assert {"color", "semantic", "semantic_3d"}.isdisjoint(report.terms)
+    assert {"color", "semantic", "semantic_3d", "lifted"}.isdisjoint(report.terms)
     assert "depth" in report.terms
 
 
 def test_no_views_is_no_error() -> None:
     report = LOSS(prediction(), TARGET, [], 10)
-    assert set(report.terms) == {"occupancy_16", "occupancy_1", "tsdf", "semantic_3d"}
+    assert set(report.terms) == {"occupancy_16", "occupancy_1", "tsdf", "semantic_3d", "lifted"}
 
 
 def test_reported_terms_hold_no_graph() -> None:

@@ -21,6 +21,7 @@ TRAINED = load_config(
         "loss.color={weight: 4.0, start: 900}",
         "loss.supervision=truth",
         "loss.semantic_3d.weight=1.0",
+        "loss.lifted={weight: 2.0, start: 5}",
         "segmenter.spec=shipped",
         "train.batch=4",
         "train.steps=9000",
@@ -38,6 +39,7 @@ def test_what_belongs_to_many_scenes_is_set_back() -> None:
     assert (config.data.crop, config.data.augment.rotate, config.data.labels) == (2.0, False, None)
     assert (config.loss.color.weight, config.loss.color.start) == (4.0, 0)
     assert (config.loss.supervision, config.loss.semantic_3d.weight) == ("scan", 0.0)
+    assert (config.loss.lifted.weight, config.loss.lifted.start) == (2.0, 0)
     assert config.segmenter.spec is None
     assert (config.train.batch, config.train.clip_norm, config.train.checkpoint_activations) == (1, 2.0, True)
     assert config.data.input_variants == 4
@@ -63,5 +65,6 @@ def test_the_trainers_part() -> None:
     assert (kept.train.guide_steps, kept.loss.semantic.weight, kept.loss.virtual.weight) == (0, 0.0, 0.0)
     labelled = training_config(config, "labels", "b")
     assert (labelled.data.labels, labelled.loss.semantic.weight, labelled.loss.virtual.weight) == ("b", 3.0, 0.0)
+    assert [part.loss.lifted.weight for part in (kept, labelled)] == [0.0, 2.0]
     virtual = training_config(config, "virtual", None)
     assert (virtual.loss.semantic.weight, virtual.loss.virtual.weight) == (0.0, 2.0)

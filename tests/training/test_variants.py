@@ -30,15 +30,15 @@ GEOMETRY = {"geometry_encoder", "fusion", "occupancy", "geometry_decoder", "head
 EVERYTHING = GEOMETRY | {"color_encoder", "color_decoder", "semantic_decoder"}
 # Terms and parts of the network.
 VARIANTS: dict[str, tuple[set[str], set[str]]] = {
-    "rooms": (VOLUME | {"depth", "color", "semantic", "virtual"}, EVERYTHING),
+    "rooms": (VOLUME | {"depth", "color", "semantic", "lifted", "virtual"}, EVERYTHING),
     "variants/geometry_only": (VOLUME | {"depth"}, GEOMETRY),
     "variants/no_color_encoder": (
-        VOLUME | {"depth", "color", "semantic", "virtual"},
+        VOLUME | {"depth", "color", "semantic", "lifted", "virtual"},
         EVERYTHING - {"color_encoder"},
     ),
-    "variants/no_color_decoder": (VOLUME | {"depth", "semantic"}, EVERYTHING - {"color_decoder"}),
-    "variants/depth_only": (VOLUME | {"depth", "semantic"}, GEOMETRY | {"semantic_decoder"}),
-    "variants/labels_2d_truth": (VOLUME | {"depth", "color", "semantic"}, EVERYTHING),
+    "variants/no_color_decoder": (VOLUME | {"depth", "semantic", "lifted"}, EVERYTHING - {"color_decoder"}),
+    "variants/depth_only": (VOLUME | {"depth", "semantic", "lifted"}, GEOMETRY | {"semantic_decoder"}),
+    "variants/labels_2d_truth": (VOLUME | {"depth", "color", "semantic", "lifted"}, EVERYTHING),
     "variants/supervised_3d": (VOLUME | {"semantic_3d"}, EVERYTHING - {"color_decoder"}),
     # Its occupancy is that of voxels alone, and every decoder ends in its own output.
     "dense": ({"occupancy_1", "tsdf", "depth", "color", "semantic"}, EVERYTHING - {"occupancy", "heads"}),
@@ -183,7 +183,7 @@ def test_without_the_colour_encoder_nothing_depends_on_colour(scene: Path) -> No
 
 
 def test_virtual_views_alone_teach_semantics_alone(scene: Path) -> None:
-    others = ("occupancy", "tsdf", "depth", "color", "semantic")
+    others = ("occupancy", "tsdf", "depth", "color", "semantic", "lifted")
     _, network, result = one_step("rooms", scene, *(f"loss.{name}.weight=0" for name in others))
     assert set(result.report.terms) == {"virtual"}
     assert result.report.counts["virtual"] > 0

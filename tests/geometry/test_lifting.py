@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparse_s4r.evaluation.lifting import lift_labels
+from sparse_s4r.geometry.lifting import lift_labels
 from sparse_s4r.structures import IGNORE_LABEL, Camera, GridSpec, RGBDFrame
 from tests.data import captures
 
