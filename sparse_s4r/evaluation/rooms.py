@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sparse_s4r.data.prediction_format import load_prediction_of
 from sparse_s4r.data.scene_format import Scene
-from sparse_s4r.evaluation.voxel_scores import Reference, VoxelScores, labels_at, labels_of, score_voxels
+from sparse_s4r.evaluation.reference import Reference
+from sparse_s4r.evaluation.voxel_scores import VoxelScores, labels_at, labels_of, score_voxels
 from sparse_s4r.geometry.lifting import lift_labels
 from sparse_s4r.structures import IGNORE_LABEL, RGBDFrame, ScenePrediction, SceneTruth, SparseTSDF
 from sparse_s4r.structures.errors import DataError

@@ -12,6 +12,22 @@ from sparse_s4r.geometry.hash import VoxelHash
 
 
 @dataclass(frozen=True)
+class ErrorSum:
+    """Sum of an error over voxels and their number, which can be added over scenes."""
+
+    total: float = 0.0
+    voxels: int = 0
+
+    def __add__(self, other: ErrorSum) -> ErrorSum:
+        return ErrorSum(self.total + other.total, self.voxels + other.voxels)
+
+    @property
+    def mean(self) -> float:
+        """Mean error, NaN without voxels."""
+        return ratio(self.total, self.voxels)
+
+
+@dataclass(frozen=True)
 class SurfaceScores:
     """Counts of surface voxels; docs/evaluation.md defines the figures that follow from them.
 

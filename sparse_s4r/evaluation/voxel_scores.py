@@ -8,64 +8,10 @@ import torch
 from torch import Tensor
 
 from sparse_s4r.evaluation.labels import VoxelConfusion, voxel_confusion
-from sparse_s4r.evaluation.surface import SurfaceScores, ratio, surface_scores
+from sparse_s4r.evaluation.reference import NARROW, WIDE, Reference
+from sparse_s4r.evaluation.surface import ErrorSum, SurfaceScores, surface_scores
 from sparse_s4r.geometry.hash import VoxelHash
-from sparse_s4r.geometry.pyramid import FREE_BIT, SURFACE_BIT, ObservationPyramid
-from sparse_s4r.structures import (
-    IGNORE_LABEL,
-    ObservationGrid,
-    ScenePrediction,
-    SceneTruth,
-    SparseTSDF,
-)
-
-# A voxel is surface if its distance is below one voxel, or, less strictly, below three.
-NARROW, WIDE = 1.0, 3.0
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What fields are compared with.
-
-    Attributes:
-        field: Distances and colour.
-        labels: (N,) int64 class of every voxel, ``IGNORE_LABEL`` for none; None without labels.
-        observation: Voxels outside of ``field`` can be judged where it says free; None: everywhere.
-        band: Metres; voxels that are nearer to the surface than this are all in ``field``. None for a scan, whose band
-            is by definition what it has.
-    """
-
-    field: SparseTSDF
-    labels: Tensor | None = None
-    observation: ObservationGrid | None = None
-    band: float | None = None
-
-    @classmethod
-    def of_truth(cls, truth: SceneTruth) -> Reference:
-        """The true surface; what lies outside of its band is wrong, also in walls and where no frame looked."""
-        return cls(truth.field, truth.labels, None, truth.band)
-
-    def is_complete(self, threshold: float) -> bool:
-        """Whether no voxel of the surface with ``threshold`` (voxels) is lacking."""
-        # A band of 0.95 truncations stands for the whole one, as in fused scans.
-        reach = min(threshold * self.field.grid.voxel_size, 0.95 * self.field.grid.truncation)
-        return self.band is None or self.band > reach * (1 - 1e-6)
-
-
-@dataclass(frozen=True)
-class ColorError:
-    """Sum over voxels of the mean absolute difference of the three channels, in [0, 1], and number of voxels."""
-
-    total: float = 0.0
-    voxels: int = 0
-
-    def __add__(self, other: ColorError) -> ColorError:
-        return ColorError(self.total + other.total, self.voxels + other.voxels)
-
-    @property
-    def mean(self) -> float:
-        """Mean absolute difference, NaN without voxels."""
-        return ratio(self.total, self.voxels)
+from sparse_s4r.structures import IGNORE_LABEL, ScenePrediction, SceneTruth, SparseTSDF
 
 
 @dataclass(frozen=True)
@@ -76,15 +22,16 @@ class VoxelScores:
         narrow: Surface below one voxel.
         wide: Surface below three voxels.
         labels: Classes over the reference's surface (below one voxel) with a valid label; None if either has none.
-        color_seen: Colour over the reference's surface that the input and the field have.
-        color_completed: Colour over the reference's surface that the field has and the input does not.
+        color_seen: Mean absolute difference of the three channels, in [0, 1], over the reference's surface
+            that the input and the field have.
+        color_completed: The same over the reference's surface that the field has and the input does not.
     """
 
     narrow: SurfaceScores
     wide: SurfaceScores
     labels: VoxelConfusion | None
-    color_seen: ColorError
-    color_completed: ColorError
+    color_seen: ErrorSum
+    color_completed: ErrorSum
 
     def __add__(self, other: VoxelScores) -> VoxelScores:
         labels = None if self.labels is None or other.labels is None else self.labels + other.labels
@@ -114,11 +61,11 @@ def score_voxels(
     """
     if prediction.grid != reference.field.grid or scan.grid != prediction.grid:
         raise ValueError(f"grid: expected one, got {prediction.grid}, {reference.field.grid} and {scan.grid}")
-    pyramid = None if reference.observation is None else ObservationPyramid(reference.observation)
+    known = reference.known_space()
     surfaces = []
     for threshold in (NARROW, WIDE):
         predicted = _surface(prediction, threshold)
-        judged = None if pyramid is None else (pyramid.bits(predicted, 1) & (SURFACE_BIT | FREE_BIT)) != 0
+        judged = None if known is None else known.holds(predicted)
         true = _surface(reference.field, threshold)
         complete = reference.is_complete(threshold)
         surfaces.append(surface_scores(predicted, true, scan.coordinates, judged, complete))
@@ -178,8 +125,8 @@ def _color_errors(prediction: ScenePrediction, surface: SparseTSDF, row: Tensor)
     return result
 
 
-def _sum(errors: Tensor | None, where: Tensor) -> ColorError:
+def _sum(errors: Tensor | None, where: Tensor) -> ErrorSum:
     if errors is None:
-        return ColorError()
+        return ErrorSum()
     chosen = errors[where & ~errors.isnan()]
-    return ColorError(float(chosen.sum()), len(chosen))
+    return ErrorSum(float(chosen.sum()), len(chosen))

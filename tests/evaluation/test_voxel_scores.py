@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from sparse_s4r.evaluation.voxel_scores import Reference, labels_at, labels_of, score_voxels
+from sparse_s4r.evaluation.reference import Reference
+from sparse_s4r.evaluation.voxel_scores import labels_at, labels_of, score_voxels
 from sparse_s4r.structures import (
     BLOCK,
     IGNORE_LABEL,
