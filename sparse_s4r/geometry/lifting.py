@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from sparse_s4r.structures import IGNORE_LABEL, GridSpec, RGBDFrame
+from sparse_s4r.geometry.keys import pack_keys, unpack_keys
+from sparse_s4r.structures import BLOCK, IGNORE_LABEL, GridSpec, RGBDFrame
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,14 @@ def lift_labels(
         raise ValueError(f"classes: expected at least one, got {classes}")
     votes = torch.zeros(len(coordinates), classes)
     centers = grid.centers(coordinates, dtype=torch.float64)
+    cells = torch.div(coordinates, BLOCK, rounding_mode="floor")
+    keys, block_of = torch.unique(pack_keys(cells), return_inverse=True)
+    blocks = unpack_keys(keys)
     for frame in frames:
-        rows, label, weight = _votes(frame, centers, grid.truncation, depth_max)
+        # Most voxels lie outside of a picture: whole blocks are left out before any voxel is projected.
+        near = _may_see(frame, grid, blocks, depth_max)[block_of].nonzero().squeeze(1)
+        rows, label, weight = _votes(frame, centers[near], grid.truncation, depth_max)
+        rows = near[rows]
         if len(label) and int(label.max()) >= classes:
             raise ValueError(f"labels of frame {frame.name}: expected values below {classes}, got {int(label.max())}")
         votes.view(-1).index_add_(0, rows * classes + label, weight)
@@ -73,6 +81,24 @@ def lift_labels(
         _, nearest = cKDTree(coordinates[voted].numpy()).query(coordinates[~voted].numpy())
         labels[~voted] = labels[voted][torch.from_numpy(nearest)]
     return LiftedLabels(labels, confidence, voted)
+
+
+def _may_see(frame: RGBDFrame, grid: GridSpec, blocks: Tensor, depth_max: float) -> Tensor:
+    """False (B,) for blocks (B, 3) whose enclosing ball lies outside of the frame's pyramid of view."""
+    camera = frame.camera
+    pose, inverse = camera.camera_to_world.double(), torch.linalg.inv(camera.intrinsics.double())
+    left, top, right, bottom = -0.5, -0.5, camera.width - 0.5, camera.height - 0.5
+    corners = torch.tensor([[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]]).double()
+    rays = corners @ inverse.T
+    # Inward normals: the corners go clockwise seen along the view.
+    sides = torch.nn.functional.normalize(torch.linalg.cross(rays, rays.roll(-1, 0)), dim=1)
+    edge = BLOCK * grid.voxel_size
+    middle = torch.tensor(grid.origin, dtype=torch.float64) + (blocks.double() + 0.5) * edge
+    local = (middle - pose[:3, 3]) @ pose[:3, :3]
+    radius = 0.5 * math.sqrt(3.0) * edge
+    farthest = min(depth_max, float(frame.depth.max())) + grid.truncation
+    within: Tensor = (local @ sides.T >= -radius).all(dim=1)
+    return within & (local[:, 2] >= -radius) & (local[:, 2] <= farthest + radius)
 
 
 def _votes(frame: RGBDFrame, centers: Tensor, truncation: float, depth_max: float) -> tuple[Tensor, Tensor, Tensor]:
