@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from sparse_s4r.config import Config, TermConfig
+from sparse_s4r.config import Config
+from sparse_s4r.config_loss import TermConfig
 from sparse_s4r.data.input_variants import VariantOptions
 from sparse_s4r.data.scene_dataset import Augmentation, SamplingOptions, SceneDataset
 from sparse_s4r.data.scene_format import Scene

@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from sparse_s4r.config_files import Section, expect_known, merged, override, read_values
+from sparse_s4r.config_loss import LossConfig
 from sparse_s4r.structures.errors import ConfigError
 
 
@@ -76,52 +77,6 @@ class RenderConfig(Section):
         if self.near >= self.far:
             raise ValueError(f"expected near < far, got {self.near} and {self.far}")
         return self
-
-
-class TermConfig(Section):
-    """One term of the loss."""
-
-    weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor in the sum; 0 switches the term off."""
-    start: Annotated[int, Field(ge=0)] = 0
-    """First step at which the term counts."""
-
-
-class LossConfig(Section):
-    """The objective."""
-
-    occupancy: TermConfig = TermConfig()
-    """Binary cross-entropy of every level's occupancy."""
-    tsdf: TermConfig = TermConfig()
-    """L1 of the signed distance; of unseen voxels with unknown_weight."""
-    depth: TermConfig = TermConfig(start=100)
-    """L1 of rendered depth, metres; starts when there is a surface to render."""
-    color: TermConfig = TermConfig(start=100)
-    """L1 of rendered colour."""
-    semantic: TermConfig = TermConfig(start=100)
-    """Cross-entropy of rendered semantics against labels of real views."""
-    virtual: TermConfig = TermConfig(start=1500)
-    """Cross-entropy of rendered semantics against the segmenter's labels of rendered colour, on virtual views; needs
-    segmenter.spec. Starts when colour is worth labelling: before, pictures are noise and so are their labels."""
-    semantic_3d: TermConfig = TermConfig(weight=0.0)
-    """Cross-entropy of the voxels' semantics against the true labels; needs scenes that have the truth."""
-    lifted: TermConfig = TermConfig(weight=0.0)
-    """Cross-entropy of the voxels' semantics against the views' labels, lifted to the fuller scan by voting."""
-    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Pixels whose label is less probable do not count in semantic and virtual."""
-    supervision: Literal["scan", "truth"] = "scan"
-    """What occupancy and tsdf are compared with: the scan of all frames; or the true surface, which takes scenes that
-    have it and is no self-supervision any more."""
-    missing_weight: Annotated[float, Field(ge=1)] = 5.0
-    """Weight of target surface that the input lacks; SPSG's value."""
-    unknown_weight: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Weight of space that no frame saw, as empty; at 0 nothing holds back what is generated behind walls."""
-    gate_voxels: Annotated[float, Field(gt=0)] = 3.0
-    """Depth difference up to which a pixel's colour and label count: beyond, the ray met another surface."""
-    lab: bool = True
-    """Compare colour in Lab, as SPSG; false: RGB."""
-    log_tsdf: bool = True
-    """Compare log-transformed distances, as SG-NN and SPSG."""
 
 
 class AugmentConfig(Section):

@@ -18,6 +18,7 @@ _BELOW_BUILD = {
     "data",
     "config",
     "config_files",
+    "config_loss",
     "weights",
 }
 _BELOW_TASKS = {*_BELOW_BUILD, "build", "weights_file", "checkpoint"}
@@ -35,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "segmentation": {*_LEAVES, "weights"},
     "data": _LEAVES,
     "config_files": {"structures"},
-    "config": {"structures", "config_files"},
+    "config_loss": {"structures", "config_files"},
+    "config": {"structures", "config_files", "config_loss"},
     "build": _BELOW_BUILD,
     "weights_file": {"structures", "config"},
     "checkpoint": {"structures", "config", "build", "weights_file"},

@@ -8,13 +8,12 @@ from pathlib import Path
 from sparse_s4r.config import (
     AugmentConfig,
     Config,
-    LossConfig,
     RefineConfig,
     SegmenterConfig,
-    TermConfig,
     TrainConfig,
     merge_config,
 )
+from sparse_s4r.config_loss import LossConfig, TermConfig
 from sparse_s4r.refine.labels import Semantics
 
 _WARMUP = 10

@@ -1,4 +1,4 @@
-"""The shipped variants: which terms each has, which parts of the network it builds, and that all of these learn."""
+"""The shipped variants and baselines: the terms of each, the parts of the network it builds, and that these learn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import sparse_s4r.build
 import sparse_s4r.training.virtual
-from sparse_s4r.build import build_dataset, build_network, with_classes
+from sparse_s4r.build import build_dataset, build_network, build_optimizer, with_classes
 from sparse_s4r.config import Config, load_config
 from sparse_s4r.data.scene import open_scene
 from sparse_s4r.render import VirtualViewOptions, VirtualViews
@@ -28,6 +28,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 VOLUME = {"occupancy_1", "occupancy_2", "occupancy_4", "occupancy_8", "occupancy_16", "tsdf"}
 GEOMETRY = {"geometry_encoder", "fusion", "occupancy", "geometry_decoder", "heads"}
 EVERYTHING = GEOMETRY | {"color_encoder", "color_decoder", "semantic_decoder"}
+# Its occupancy is that of voxels alone, and every decoder ends in its own output.
+DENSE = EVERYTHING - {"occupancy", "heads"}
 # Terms and parts of the network.
 VARIANTS: dict[str, tuple[set[str], set[str]]] = {
     "rooms": (VOLUME | {"depth", "color", "semantic", "lifted", "virtual"}, EVERYTHING),
@@ -40,23 +42,34 @@ VARIANTS: dict[str, tuple[set[str], set[str]]] = {
     "variants/depth_only": (VOLUME | {"depth", "semantic", "lifted"}, GEOMETRY | {"semantic_decoder"}),
     "variants/labels_2d_truth": (VOLUME | {"depth", "color", "semantic", "lifted"}, EVERYTHING),
     "variants/supervised_3d": (VOLUME | {"semantic_3d"}, EVERYTHING - {"color_decoder"}),
-    # Its occupancy is that of voxels alone, and every decoder ends in its own output.
-    "dense": ({"occupancy_1", "tsdf", "depth", "color", "semantic"}, EVERYTHING - {"occupancy", "heads"}),
+    "dense": ({"occupancy_1", "tsdf", "depth", "color", "semantic"}, DENSE),
+    "baselines/s4r": (VOLUME | {"depth", "color", "semantic", "virtual"}, EVERYTHING),
+    "baselines/s4r_dense": ({"occupancy_1", "tsdf", "depth", "color", "semantic", "virtual"}, DENSE),
+    "baselines/s4r_2d_gt": (VOLUME | {"depth", "color", "semantic"}, EVERYTHING),
+    "baselines/cnn3d": (VOLUME | {"semantic_3d", "color"}, EVERYTHING),
+    "baselines/scancomplete": (VOLUME | {"semantic_3d"}, GEOMETRY | {"semantic_decoder"}),
+    "baselines/sgnn": (VOLUME, GEOMETRY),
+    "baselines/spsg_sparse": (VOLUME | {"depth", "color"}, EVERYTHING - {"semantic_decoder"}),
+    "baselines/spsg": ({"occupancy_1", "tsdf", "depth", "color"}, DENSE - {"semantic_decoder"}),
 }
-# Small, and everything from the first step on.
-SETTINGS = (
+# Small; and everything from the first step on.
+SIZES = (
     "model.widths=[4,4,6,6,8]",
     "model.bottleneck_blocks=1",
     "model.reach=1",
     "data.image_width=24",
     "data.crop=3",
     "data.input_variants=0",
-    "train.guide_steps=5",
     "segmenter.taxonomy=scannet15",
+)
+SETTINGS = (
+    *SIZES,
+    "train.guide_steps=5",
+    "train.coarse_steps=0",
     "virtual.pool=4",
     "virtual.width=32",
     "virtual.height=24",
-    *(f"loss.{name}.start=0" for name in ("depth", "color", "semantic", "virtual", "semantic_3d")),
+    *(f"loss.{name}.start=0" for name in ("tsdf", "depth", "color", "semantic", "virtual", "semantic_3d")),
 )
 
 
@@ -142,8 +155,44 @@ def test_terms_and_parts_of_every_variant(name: str, scene: Path) -> None:
 
 
 def test_every_variant_is_listed() -> None:
-    found = {f"variants/{path.stem}" for path in (CONFIGS / "variants").glob("*.yaml")}
-    assert found == {name for name in VARIANTS if name.startswith("variants/")}
+    folders = ("variants", "baselines")
+    found = {f"{folder}/{path.stem}" for folder in folders for path in (CONFIGS / folder).glob("*.yaml")}
+    assert found == {name for name in VARIANTS if name.startswith(folders)}
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name.startswith("baselines/")])
+def test_baselines_train_as_they_stand(name: str, scene: Path) -> None:
+    """Two steps with their own starts, coarse levels and guide; heads that start at 0 pass nothing on in the first."""
+    opened = open_scene(scene)
+    config = with_classes(load_config(CONFIGS / f"{name}.yaml", SIZES), opened.class_names)
+    dataset, network = build_dataset(config, [opened]), build_network(config).train()
+    optimizer = build_optimizer(config, network)
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    objective = make_objective(config, dataset, "cpu")
+    for step in range(2):
+        optimizer.zero_grad()
+        (result,) = objective(network, [with_truth(dataset.sample(step))], step)
+        torch.autograd.backward(result.report.total)
+        optimizer.step()
+    changed = {
+        name.split(".")[0] for name, weight in network.named_parameters() if not torch.equal(weight, before[name])
+    }
+    assert {"geometry_encoder", "fusion"} <= changed
+    assert all(bool(torch.isfinite(weight).all()) for weight in network.parameters())
+
+
+def test_baselines_follow_the_sources_that_they_name() -> None:
+    sgnn, spsg = (load_config(CONFIGS / "baselines" / f"{name}.yaml") for name in ("sgnn", "spsg"))
+    assert (sgnn.loss.occupancy.weight, sgnn.loss.tsdf.weight, sgnn.loss.missing_weight) == (1.0, 1.0, 5.0)
+    assert (sgnn.loss.unknown_weight, sgnn.train.guide_steps, sgnn.model.class_names) == (0.0, 0, ())
+    weights = {name: getattr(spsg.loss, name).weight for name in ("occupancy", "tsdf", "depth", "color", "semantic")}
+    assert weights == {"occupancy": 1.0, "tsdf": 0.1, "depth": 1.0, "color": 1.0, "semantic": 0.0}
+    assert [getattr(spsg.loss, name).start for name in ("occupancy", "tsdf", "depth", "color")] == [0, 667, 1001, 1001]
+    assert spsg.model.network == "dense"
+    paper = load_config(CONFIGS / "baselines" / "s4r.yaml").loss
+    terms = (paper.tsdf, paper.depth, paper.color, paper.semantic, paper.virtual)
+    assert [term.weight for term in terms] == [1.0] * 5
+    assert paper.lifted.weight == paper.unknown_weight == 0
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name.startswith("variants/")])
