@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Taken(str, Enum):
+    """Which of a scene's scans the network takes in."""
+
+    INPUT = "input"
+    TARGET = "target"
 
 
 def predict_command(
@@ -23,6 +31,9 @@ def predict_command(
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Also write uncertainty.glb, coloured by how sure the surface is.")
     ] = False,
+    scan: Annotated[
+        Taken, typer.Option(help="Scan to start from: of the input frames, or of all training frames (target).")
+    ] = Taken.INPUT,
 ) -> None:
     """Predict a whole scene in one pass, without chunks."""
     from rich.console import Console
@@ -31,7 +42,7 @@ def predict_command(
 
     console = Console()
     with console.status("predicting"):
-        summary = run_prediction(scene, checkpoint, out, engine, uncertainty, keep_probability)
+        summary = run_prediction(scene, checkpoint, out, engine, uncertainty, keep_probability, scan.value)
     console.print(f"weights: {summary.weights}", highlight=False, markup=False, soft_wrap=True)
     for warning in summary.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -127,6 +127,23 @@ def load_prediction_of(
     return prediction, info
 
 
+def predicted_scan(folder: Path) -> str:
+    """Which of the scene's scans a prediction was made of, "input" or "target", as prediction.json says.
+
+    Predictions of earlier versions do not say it, nor do fields that another program wrote: "input".
+
+    Raises:
+        DataError: A prediction.json that is not readable.
+    """
+    path = folder / "prediction.json"
+    if not path.is_file():
+        return "input"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("scan", "input"))
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{path}: not a readable summary: {error}; run s4r predict again") from error
+
+
 def _assemble(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> tuple[ScenePrediction, PredictionInfo]:
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sparse_s4r.checkpoint import Checkpoint, load_checkpoint, restore_network
 from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.prediction_format import PredictionInfo, save_prediction
-from sparse_s4r.data.scene_format import Scene, open_scene
+from sparse_s4r.data.scene_format import ScanName, Scene, open_scene
 from sparse_s4r.geometry.mesh_extraction import extract_mesh
 from sparse_s4r.geometry.mesh_files import save_mesh_glb, save_mesh_ply
 from sparse_s4r.inference.pictures import uncertainty_mesh
@@ -24,7 +25,7 @@ from sparse_s4r.inference.weights import (
     suitability_warnings,
     trained_voxel_size,
 )
-from sparse_s4r.structures import ScenePrediction
+from sparse_s4r.structures import ObservationGrid, ScenePrediction, SparseTSDF
 from sparse_s4r.structures.errors import DataError
 from sparse_s4r.structures.memory import peak_memory_bytes
 
@@ -34,9 +35,9 @@ class PredictionSummary:
     """What ``prediction.json`` says.
 
     Attributes:
-        voxels_in: Voxels of the input scan.
+        voxels_in: Voxels of the scan that it was made of.
         voxels_out: Voxels of the prediction.
-        voxels_completed: Those of them that the input scan did not have.
+        voxels_completed: Those of them that this scan did not have.
         seconds: Time of the network, without reading and writing.
         peak_memory_bytes: Most memory that the process held since it started; on CUDA, that the device allocated for
             the prediction.
@@ -48,6 +49,7 @@ class PredictionSummary:
         weights: Which weights these are, for the reader.
         trained_voxel_size: Metres, of the scenes that the weights were trained on; None where they do not say it.
         warnings: What speaks against these weights on this scene.
+        scan: Which of the scene's scans it was made of: "input", or "target", that of all training frames.
     """
 
     voxels_in: int
@@ -63,6 +65,7 @@ class PredictionSummary:
     weights: str = ""
     trained_voxel_size: float | None = None
     warnings: tuple[str, ...] = ()
+    scan: ScanName = "input"
 
 
 def run_prediction(
@@ -72,6 +75,7 @@ def run_prediction(
     engine: str | None = None,
     uncertainty: bool = False,
     keep_probability: float | None = None,
+    scan: ScanName = "input",
 ) -> PredictionSummary:
     """Predict a whole scene and write ``out``: prediction.safetensors, prediction.json, mesh.ply, mesh.glb.
 
@@ -83,6 +87,8 @@ def run_prediction(
         uncertainty: Write uncertainty.glb as well, the mesh coloured by how sure the network is of its surface.
         keep_probability: Occupancy probability from which cells are kept, instead of the weights' own: lower finds
             more surface and guesses more.
+        scan: Which of the scene's scans the network takes in, with what its frames saw: the "input" frames', or the
+            "target" one of all training frames, in which there is less to complete.
 
     Raises:
         DataError, CheckpointError: See their messages; nothing is written then.
@@ -93,21 +99,15 @@ def run_prediction(
     config = checkpoint.config
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = restore_network(checkpoint, engine, keep_probability).to(device)
-    scan = scene.load_scan("input")
-    expect_color(checkpoint, scene, scan)
-    observation = scene.load_observation("input") if config.model.use_free_space else None
+    taken = scene.load_scan(scan)
+    expect_color(checkpoint, scene, taken)
+    observation = scene.load_observation(scan) if config.model.use_free_space else None
     with new_folder(out) as folder:
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        started = time.perf_counter()
-        prediction = predict_scene(
-            network, scan, observation, config.model.keep_observed, calibration=checkpoint.calibration
-        )
-        seconds = time.perf_counter() - started
+        prediction, seconds = _timed(network, taken, observation, checkpoint, device)
         completed = 0 if prediction.observed is None else int((~prediction.observed).sum())
         _write_prediction(prediction, checkpoint, scene, path, folder, uncertainty)
         summary = PredictionSummary(
-            voxels_in=len(scan),
+            voxels_in=len(taken),
             voxels_out=len(prediction),
             voxels_completed=completed,
             seconds=round(seconds, 3),
@@ -115,14 +115,31 @@ def run_prediction(
             network=config.model.network,
             engine=engine or config.engine,
             device=str(device),
-            voxel_size=scan.grid.voxel_size,
+            voxel_size=taken.grid.voxel_size,
             checkpoint=checkpoint.digest,
             weights=describe_weights(checkpoint, path, shipped=checkpoint_path is None),
             trained_voxel_size=trained_voxel_size(checkpoint),
             warnings=suitability_warnings(checkpoint, scene),
+            scan=scan,
         )
         (folder / "prediction.json").write_text(json.dumps(asdict(summary), indent=2) + "\n")
     return summary
+
+
+def _timed(
+    network: nn.Module,
+    scan: SparseTSDF,
+    observation: ObservationGrid | None,
+    checkpoint: Checkpoint,
+    device: torch.device,
+) -> tuple[ScenePrediction, float]:
+    """The prediction of a scan and the seconds it took; peak memory of a CUDA device counts from here."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    started = time.perf_counter()
+    keep_observed = checkpoint.config.model.keep_observed
+    prediction = predict_scene(network, scan, observation, keep_observed, calibration=checkpoint.calibration)
+    return prediction, time.perf_counter() - started
 
 
 def _write_prediction(

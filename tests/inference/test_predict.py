@@ -13,7 +13,7 @@ import trimesh
 from safetensors import safe_open
 
 from sparse_s4r.checkpoint import load_checkpoint, restore_network, save_checkpoint
-from sparse_s4r.data.prediction_format import load_prediction
+from sparse_s4r.data.prediction_format import load_prediction, predicted_scan
 from sparse_s4r.data.scene import Scene, open_scene
 from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.inference.predict import predict_scene
@@ -153,6 +153,22 @@ def test_engines_other_than_the_trainings(predicted: Path, scene: Scene, checkpo
     with pytest.raises(ConfigError, match=r"engine: .*got 'magic'"):
         run_prediction(scene.path, checkpoint, tmp_path / "none", engine="magic")
     assert not (tmp_path / "none").exists()
+
+
+def test_either_scan_can_be_completed(predicted: Path, scene: Scene, checkpoint: Path, tmp_path: Path) -> None:
+    summary = run_prediction(scene.path, checkpoint, tmp_path / "full", scan="target")
+    full, part = load_prediction(tmp_path / "full")[0], load_prediction(predicted)[0]
+    for prediction, name in ((full, "target"), (part, "input")):
+        assert prediction.observed is not None
+        scan = scene.load_scan("target" if name == "target" else "input")
+        assert row_set(prediction.coordinates[prediction.observed]) <= row_set(scan.coordinates)
+        assert int(prediction.observed.sum()) == len(scan)
+    assert summary.voxels_in == len(scene.load_scan("target"))
+    assert (predicted_scan(tmp_path / "full"), predicted_scan(predicted)) == ("target", "input")
+    assert predicted_scan(tmp_path) == "input"
+    (tmp_path / "full" / "prediction.json").write_text("[")
+    with pytest.raises(DataError, match=r"prediction\.json: not a readable summary"):
+        predicted_scan(tmp_path / "full")
 
 
 def test_an_existing_folder_is_left_alone(scene: Scene, checkpoint: Path, tmp_path: Path) -> None:
