@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,10 @@ from rich.console import Console
 from sparse_s4r.data.scene_format import open_scene
 from sparse_s4r.evaluation.rooms import Method, SceneScores, score_scene
 from sparse_s4r.evaluation.rooms_table import make_rows
-from sparse_s4r.inference.run import run_prediction
-from sparse_s4r.structures.errors import ConfigError, UserError
-from sparse_s4r.training.run import run_training
+from sparse_s4r.structures.errors import ConfigError
 from tools.evaluate_rooms import document, record
 from tools.plot_losses import plot_losses
-
-# Written when a training is done: a checkpoint alone may be of its middle.
-_DONE = "done.json"
+from tools.trainings import RUN, predict_all, train_once
 
 
 @dataclass(frozen=True)
@@ -67,32 +62,6 @@ def _is_settings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) and "=" in item for item in value)
 
 
-def train_variant(
-    variant: Variant, config: Path, settings: Sequence[str], scenes: Sequence[Path], folder: Path
-) -> Path:
-    """The checkpoint of a variant, trained unless it is there already; a training that broke off starts anew."""
-    run, mark = folder / "run", folder / _DONE
-    stated = {"settings": [*settings, *variant.settings], "scenes": [path.name for path in scenes]}
-    if mark.is_file():
-        found = json.loads(mark.read_text(encoding="utf-8"))
-        if found != stated:
-            raise UserError(f"{folder}: expected a training with {stated}, got one with {found}; name another --out")
-        return run / "checkpoint.pt"
-    if run.exists():
-        shutil.rmtree(run)
-    checkpoint = run_training(config, stated["settings"], scenes, run, resume=False)
-    mark.write_text(json.dumps(stated), encoding="utf-8")
-    return checkpoint
-
-
-def predict_all(checkpoint: Path, scenes: Sequence[Path], root: Path) -> None:
-    """Predictions of ``scenes`` in folders of their names."""
-    for scene in scenes:
-        out = root / scene.resolve().name
-        if not out.exists():
-            run_prediction(scene, checkpoint, out)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, predict and score; writes OUT/table.md, OUT/table.json and OUT/losses.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,9 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     methods = []
     for variant in variants:
         folder = given.out / variant.folder
-        folder.mkdir(parents=True, exist_ok=True)
         console.rule(variant.name)
-        checkpoint = train_variant(variant, given.config, given.settings, given.scenes, folder)
+        checkpoint = train_once(given.config, [*given.settings, *variant.settings], given.scenes, folder)
         predict_all(checkpoint, given.test, folder / "predictions")
         methods.append(Method(variant.name, folder / "predictions"))
     scores: list[SceneScores] = []
@@ -124,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (given.out / "table.md").write_text(text, encoding="utf-8")
     content = json.dumps(record(rows, scores, names), indent=1, allow_nan=False)
     (given.out / "table.json").write_text(content + "\n", encoding="utf-8")
-    curves = {variant.name: given.out / variant.folder / "run" / "losses.jsonl" for variant in variants}
+    curves = {variant.name: given.out / variant.folder / RUN / "losses.jsonl" for variant in variants}
     plot_losses(curves, given.out / "losses.png")
     console.print(text, markup=False, soft_wrap=True)
 
