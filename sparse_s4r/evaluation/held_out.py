@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sparse_s4r.evaluation.similarity import Array, structural_similarity
 from sparse_s4r.structures import RenderedView, RGBDFrame
 
 
@@ -23,6 +25,8 @@ class ViewErrors:
         depth_p90: 90th percentile of the same, metres.
         depth_within_5cm: Share of the pixels with measured depth that are hit within 5 cm; a miss counts as wrong.
         color_psnr: PSNR of colour over pixels with a hit, dB; None without colour.
+        color_ssim: Mean structural similarity of colour over pixels with a hit and a measured depth; None without
+            colour.
     """
 
     frames: int
@@ -31,6 +35,7 @@ class ViewErrors:
     depth_p90: float
     depth_within_5cm: float
     color_psnr: float | None
+    color_ssim: float | None = None
 
 
 def view_errors(pairs: Iterable[tuple[RenderedView, RGBDFrame]], masks: Iterable[Tensor] | None = None) -> ViewErrors:
@@ -46,6 +51,7 @@ def view_errors(pairs: Iterable[tuple[RenderedView, RGBDFrame]], masks: Iterable
     """
     differences: list[Tensor] = []
     squares: list[Tensor] = []
+    similar: list[Array] = []
     frames = measured = hits = near = 0
     chosen = iter(masks) if masks is not None else None
     for view, frame in pairs:
@@ -64,6 +70,7 @@ def view_errors(pairs: Iterable[tuple[RenderedView, RGBDFrame]], masks: Iterable
         )
         if view.color is not None:
             squares.append(((view.color - frame.color.to(view.color)) ** 2)[area & view.hit].flatten())
+            similar.append(structural_similarity(view.color, frame.color, both))
     if not frames:
         raise ValueError("pairs: expected at least one rendered view with its frame, got none")
     depth = torch.cat(differences)
@@ -74,6 +81,7 @@ def view_errors(pairs: Iterable[tuple[RenderedView, RGBDFrame]], masks: Iterable
         _quantile(depth, 0.9),
         near / measured if measured else 0.0,
         _psnr(torch.cat(squares)) if squares else None,
+        _mean(np.concatenate(similar)) if similar else None,
     )
 
 
@@ -87,3 +95,7 @@ def _quantile(values: Tensor, share: float) -> float:
 def _psnr(squares: Tensor) -> float:
     mean = float(squares.double().mean()) if len(squares) else math.nan
     return math.inf if mean == 0 else -10 * math.log10(mean)
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else math.nan

@@ -7,7 +7,14 @@ from rich.table import Table
 from sparse_s4r.evaluation.held_out import ViewErrors
 from sparse_s4r.evaluation.run import Metrics
 
-VIEW_COLUMNS = ("pixels covered", "depth error, median", "depth error, p90", "within 5 cm", "colour PSNR")
+VIEW_COLUMNS = (
+    "pixels covered",
+    "depth error, median",
+    "depth error, p90",
+    "within 5 cm",
+    "colour PSNR",
+    "colour SSIM",
+)
 
 
 def view_rows(metrics: Metrics) -> tuple[tuple[str, ...], ...]:
@@ -49,4 +56,5 @@ def _cells(errors: ViewErrors) -> tuple[str, ...]:
         f"{errors.depth_p90 * 1000:.1f} mm",
         f"{errors.depth_within_5cm:.1%}",
         "-" if errors.color_psnr is None else f"{errors.color_psnr:.1f} dB",
+        "-" if errors.color_ssim is None else f"{errors.color_ssim:.2f}",
     )

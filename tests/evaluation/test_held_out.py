@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from sparse_s4r.evaluation.held_out import view_errors
-from tests.losses.views import make_frame, make_view
+from tests.losses.views import camera, make_frame, make_view
 
 
 def test_by_hand() -> None:
@@ -57,6 +58,22 @@ def test_masks_choose_the_pixels() -> None:
     errors = view_errors([(view, frame)], [torch.tensor([[True, False]])])
     assert (errors.coverage, errors.depth_p90, errors.depth_within_5cm) == (1.0, 0.0, 1.0)
     assert errors.color_psnr == math.inf
+
+
+def test_similarity_counts_where_both_have_a_surface() -> None:
+    color = torch.rand(12, 3)
+    view = make_view([1.0] * 12, [True] * 10 + [False] * 2, color)
+    # Equal where both have a surface; the last but one pair of pixels has no measured depth.
+    seen = torch.cat([color[:8], torch.rand(4, 3)])
+    errors = view_errors([(view, make_frame([1.0] * 8 + [0.0] * 2 + [1.0] * 2, seen))])
+    # A single row holds less than half of the window's weight: nothing to judge.
+    assert errors.color_ssim is not None
+    assert math.isnan(errors.color_ssim)
+    tall = replace(view, hit=view.hit.repeat(11, 1), depth=view.depth.repeat(11, 1), color=color.repeat(11, 1, 1))
+    frame = make_frame([1.0] * 8 + [0.0] * 2 + [1.0] * 2, seen)
+    high = replace(frame, depth=frame.depth.repeat(11, 1), color=seen.repeat(11, 1, 1), camera=camera(12, 11))
+    assert view_errors([(replace(tall, camera=camera(12, 11)), high)]).color_ssim == pytest.approx(1.0)
+    assert view_errors([(make_view([1.0]), make_frame([1.0]))]).color_ssim is None
 
 
 def test_nothing_to_compare() -> None:
