@@ -76,6 +76,12 @@ class VoxelConfusion:
     def __add__(self, other: VoxelConfusion) -> VoxelConfusion:
         return VoxelConfusion(self.counts + other.counts)
 
+    def without_missing(self) -> VoxelConfusion:
+        """Only the voxels that the prediction gives a label."""
+        counts = self.counts.clone()
+        counts[:, -1] = 0
+        return VoxelConfusion(counts)
+
     @property
     def voxels(self) -> int:
         """Labelled voxels of the reference."""

@@ -61,7 +61,7 @@ def predict(scene: Scene, folder: Path, classes: tuple[str, ...] = CLASSES) -> N
     """The fuller scan as a prediction, everything called the first class."""
     target = scene.load_scan("target")
     logits = torch.zeros(len(target), len(classes))
-    logits[:, 0] = 1
+    logits[:, :1] = 1
     prediction = replace(
         ScenePrediction.from_scan(target), semantic_logits=logits, observed=torch.ones(len(target)).bool()
     )
