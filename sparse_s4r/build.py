@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,14 +15,21 @@ from sparse_s4r.data.input_variants import VariantOptions
 from sparse_s4r.data.scene_dataset import Augmentation, SamplingOptions, SceneDataset
 from sparse_s4r.data.scene_format import Scene
 from sparse_s4r.losses.objective import SceneLoss, Term
+from sparse_s4r.losses.perceptual import Features
+from sparse_s4r.losses.vgg import load_vgg_features
 from sparse_s4r.models.dense_net import DenseNet
+from sparse_s4r.models.discriminator import PatchDiscriminator
 from sparse_s4r.models.scene_net import SceneNet, SceneNetShape
 from sparse_s4r.render import Raycaster, VirtualViewOptions, select_views
 from sparse_s4r.segmentation.catalog import make_image_segmenter
 from sparse_s4r.segmentation.interface import ImageSegmenter
+from sparse_s4r.segmentation.room_features import shipped_room_features
 from sparse_s4r.segmentation.taxonomy import load_taxonomy
 from sparse_s4r.sparse.factory import expect_engine, make_voxels
 from sparse_s4r.structures.errors import ConfigError
+
+# Colours and normals of the input scan, and the colours that are judged.
+_JUDGED_CHANNELS = 9
 
 
 def build_network(config: Config) -> SceneNet | DenseNet:
@@ -81,7 +89,7 @@ def build_raycaster(config: Config) -> Raycaster:
 
 
 def build_loss(config: Config) -> SceneLoss:
-    """The objective of ``config.loss``."""
+    """The objective of ``config.loss``, without the network of the perceptual term, see ``build_features``."""
     loss = config.loss
     return SceneLoss(
         occupancy=_term(loss.occupancy),
@@ -97,9 +105,54 @@ def build_loss(config: Config) -> SceneLoss:
         virtual=_term(loss.virtual),
         semantic_3d=_term(loss.semantic_3d),
         lifted=_term(loss.lifted),
+        adversarial=_term(loss.adversarial),
+        perceptual=_term(loss.perceptual),
         min_confidence=loss.min_confidence,
         supervision=loss.supervision,
     )
+
+
+def build_discriminator(config: Config) -> PatchDiscriminator | None:
+    """The discriminator of rendered colour, weights drawn from ``config.seed``; None where that term is off.
+
+    The global generator is left as it was.
+
+    Raises:
+        ConfigError: The network has no colour decoder.
+    """
+    if config.loss.adversarial.weight == 0:
+        return None
+    _expect_pictures(config, "adversarial")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return PatchDiscriminator(_JUDGED_CHANNELS)
+
+
+def build_features(config: Config, device: torch.device | str) -> Features | None:
+    """The network of the perceptual term, which learns nothing; None where that term is off.
+
+    Raises:
+        ConfigError: No weights are named, or the network has no colour decoder.
+        DataError: The file named is not of VGG19's weights.
+    """
+    term = config.loss.perceptual
+    if term.weight == 0:
+        return None
+    _expect_pictures(config, "perceptual")
+    if term.weights is None:
+        raise ConfigError(
+            "loss.perceptual.weights: expected shipped, or a file with the state dict of torchvision's vgg19, got null"
+        )
+    if term.weights == "shipped":
+        return shipped_room_features(device)
+    return load_vgg_features(Path(term.weights)).to(device)
+
+
+def _expect_pictures(config: Config, term: str) -> None:
+    if not config.model.color_decoder:
+        raise ConfigError(
+            f"loss.{term}.weight: expected 0 for a network without a colour decoder, whose pictures have no colour"
+        )
 
 
 def build_virtual_options(config: Config) -> VirtualViewOptions:

@@ -38,6 +38,7 @@ class Checkpoint:
         digest: SHA-256 of the file, hexadecimal; empty before it is written.
         made_by: Where weights alone come from, see ``WeightsFile``; empty for a training's checkpoint.
         calibration: From scores to probabilities; none for a training's checkpoint.
+        adversary: State of the training's discriminator; empty where there is none.
     """
 
     config: Config
@@ -48,6 +49,7 @@ class Checkpoint:
     digest: str = ""
     made_by: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
+    adversary: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
@@ -61,6 +63,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "step": checkpoint.step,
         "rng": checkpoint.rng,
     }
+    if checkpoint.adversary:
+        content["adversary"] = checkpoint.adversary
     partial = path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
@@ -101,7 +105,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (ConfigError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{error}; the checkpoint is damaged or of another version of sparse_s4r") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Checkpoint(config, content["weights"], content["optimizer"], content["step"], content["rng"], digest)
+    adversary = content.get("adversary", {})
+    if not isinstance(adversary, dict):
+        raise CheckpointError(f"{path}: damaged checkpoint: expected adversary as dict, got {type(adversary).__name__}")
+    return Checkpoint(
+        config,
+        content["weights"],
+        content["optimizer"],
+        content["step"],
+        content["rng"],
+        digest,
+        adversary=adversary,
+    )
 
 
 def _read(path: Path) -> Any:

@@ -18,6 +18,31 @@ class TermConfig(Section):
     """First step at which the term counts."""
 
 
+class AdversarialConfig(TermConfig):
+    """Whether rendered colours can be told from the frames': a discriminator that learns beside the network."""
+
+    weight: Annotated[float, Field(ge=0)] = 0.0
+    """Factor in the sum; SPSG has 0.005. 0: there is no discriminator."""
+    start: Annotated[int, Field(ge=0)] = 1000
+    """First step at which it learns and counts."""
+    form: Literal["vanilla", "hinge"] = "vanilla"
+    """Of both losses: cross-entropy, as SPSG; or hinge."""
+    rate: Annotated[float, Field(gt=0)] = 4.0
+    """Learning rate of the discriminator over the network's; SPSG's, whose network has 1e-4."""
+
+
+class PerceptualConfig(TermConfig):
+    """Squared difference of a 2D network's features of rendered and real pictures."""
+
+    weight: Annotated[float, Field(ge=0)] = 0.0
+    """Factor in the sum; SPSG has 0.1."""
+    start: Annotated[int, Field(ge=0)] = 1500
+    """First step at which the term counts; SPSG waits for 60,000 of 79,000 steps."""
+    weights: str | None = None
+    """The network: a file with the state dict of torchvision's vgg19, of which conv3_4 serves, as in SPSG; or
+    ``shipped``: the encoder of the shipped segmenter."""
+
+
 class LossConfig(Section):
     """The objective."""
 
@@ -38,6 +63,8 @@ class LossConfig(Section):
     """Cross-entropy of the voxels' semantics against the true labels; needs scenes that have the truth."""
     lifted: TermConfig = TermConfig(weight=0.0)
     """Cross-entropy of the voxels' semantics against the views' labels, lifted to the fuller scan by voting."""
+    adversarial: AdversarialConfig = AdversarialConfig()
+    perceptual: PerceptualConfig = PerceptualConfig()
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Pixels whose label is less probable do not count in semantic and virtual."""
     supervision: Literal["scan", "truth"] = "scan"

@@ -57,7 +57,7 @@ def color_loss(view: RenderedView, frame: RGBDFrame, gate: float, lab: bool) -> 
     """
     if view.color is None:
         raise ValueError("view.color: expected a rendered colour, got None; the network has no colour decoder")
-    valid = _same_surface(view, frame, gate)
+    valid = same_surface(view, frame, gate)
     rendered, seen = view.color[valid], frame.color.to(view.color)[valid]
     if lab:
         rendered, seen = rgb_to_lab01(rendered), rgb_to_lab01(seen)
@@ -78,7 +78,7 @@ def semantic_loss(view: RenderedView, frame: RGBDFrame, gate: float, min_confide
     logits = _logits(view)
     if frame.labels is None:
         return _mean(logits.new_zeros(0), logits)
-    valid = _same_surface(view, frame, gate)
+    valid = same_surface(view, frame, gate)
     if frame.confidence is not None:
         valid = valid & (frame.confidence >= min_confidence)
     return _cross_entropy(logits, frame.labels, valid)
@@ -107,7 +107,8 @@ def _cross_entropy(logits: Tensor, labels: Tensor, valid: Tensor) -> tuple[Tenso
     return _mean(F.cross_entropy(logits[valid], labels[valid], reduction="none"), logits)
 
 
-def _same_surface(view: RenderedView, frame: RGBDFrame, gate: float) -> Tensor:
+def same_surface(view: RenderedView, frame: RGBDFrame, gate: float) -> Tensor:
+    """Pixels (H, W) bool at which rendered and measured depth differ by less than ``gate`` metres."""
     near = (view.depth.detach() - frame.depth.to(view.depth)).abs() < gate
     return view.hit & (frame.depth > 0) & near
 

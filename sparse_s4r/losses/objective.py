@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sparse_s4r.geometry.pyramid import ObservationPyramid
 from sparse_s4r.losses.image import LabelledView, color_loss, depth_loss, semantic_loss, virtual_loss
+from sparse_s4r.losses.perceptual import Features, perceptual_loss
 from sparse_s4r.losses.truth import semantic_3d_loss, true_occupancy_loss, true_tsdf_loss
 from sparse_s4r.losses.volume import occupancy_loss, tsdf_loss
 from sparse_s4r.structures import (
@@ -75,6 +76,9 @@ class SceneLoss:
         virtual: Rendered semantics against labels of the rendered colour, on virtual views.
         semantic_3d: Semantics of the voxels against the true labels.
         lifted: Semantics of the voxels against labels lifted from the real views.
+        adversarial: How well a discriminator tells rendered from real pictures.
+        perceptual: Features of rendered and real pictures.
+        features: The network of these; None: there is no such term.
         min_confidence: Pixels whose label is less sure do not count in the 2D semantic terms.
         supervision: Whether occupancy and distance are those of the fuller scan or of the truth.
 
@@ -94,12 +98,16 @@ class SceneLoss:
     virtual: Term = Term(0.0)
     semantic_3d: Term = Term(0.0)
     lifted: Term = Term(0.0)
+    adversarial: Term = Term(0.0)
+    perceptual: Term = Term(0.0)
+    features: Features | None = None
     min_confidence: float = 0.0
     supervision: Literal["scan", "truth"] = "scan"
 
     def wants_views(self, step: int) -> bool:
         """Whether any term of real views counts at ``step``, that is, whether they have to be rendered."""
-        return any(term.active(step) for term in (self.depth, self.color, self.semantic))
+        terms = (self.depth, self.color, self.semantic, self.adversarial, self.perceptual)
+        return any(term.active(step) for term in terms)
 
     @property
     def needs_truth(self) -> bool:
@@ -113,6 +121,7 @@ class SceneLoss:
         views: Sequence[tuple[RenderedView, RGBDFrame]],
         step: int,
         virtual: Sequence[LabelledView] = (),
+        judged: Sequence[tuple[Tensor, int]] = (),
     ) -> LossReport:
         """Evaluate all terms that are active at ``step``.
 
@@ -122,15 +131,19 @@ class SceneLoss:
             views: Rendered views with the frames that they are compared with; may be empty.
             step: Training step, from 0.
             virtual: Rendered virtual views with a segmenter's labels; may be empty.
+            judged: Per view, what a discriminator makes of it: the loss () and the patches; empty where there is none.
 
         Returns:
             The weighted sum with its terms; 2D terms are means over the views.
 
         Raises:
-            ValueError: A term compares with the truth or with lifted labels, and the target has none.
+            ValueError: A term compares with the truth or with lifted labels, and the target has none; or there is
+                no network for the perceptual term.
         """
         parts = self._volume_parts(prediction, target, step) + self._label_parts(prediction, target, step)
         parts += self._image_parts(views, target.scan.grid, step) + self._virtual_parts(virtual, step)
+        if self.adversarial.active(step):
+            parts += [("adversarial", self.adversarial, value / len(judged), count) for value, count in judged]
         total = prediction.tsdf.new_zeros(())
         terms: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
@@ -190,6 +203,10 @@ class SceneLoss:
                 parts.append(("color", self.color, *color_loss(view, frame, gate, self.lab)))
             if self.semantic.active(step) and view.semantic_logits is not None:
                 parts.append(("semantic", self.semantic, *semantic_loss(view, frame, gate, self.min_confidence)))
+            if self.perceptual.active(step):
+                if self.features is None:
+                    raise ValueError("features: expected a network for the perceptual term, got None")
+                parts.append(("perceptual", self.perceptual, *perceptual_loss(view, frame, gate, self.features)))
         return [(name, term, value / len(views), count) for name, term, value, count in parts]
 
 

@@ -13,7 +13,7 @@ from sparse_s4r.config import (
     TrainConfig,
     merge_config,
 )
-from sparse_s4r.config_loss import LossConfig, TermConfig
+from sparse_s4r.config_loss import AdversarialConfig, LossConfig, PerceptualConfig, TermConfig
 from sparse_s4r.refine.labels import Semantics
 
 _WARMUP = 10
@@ -25,7 +25,7 @@ def refine_config(trained: Config, path: Path | None, overrides: Sequence[str], 
     """What the user sees and may change: the weights' own configuration as far as it says how the network sees a scan.
 
     Anything that belongs to a training on many scenes is set back: augmentation, label sets, segmenter, truth, the
-    steps at which terms begin, batches.
+    steps at which terms begin, batches, the discriminator, which weights come without, and the perceptual term.
 
     Args:
         trained: Configuration that the weights were trained with.
@@ -36,7 +36,14 @@ def refine_config(trained: Config, path: Path | None, overrides: Sequence[str], 
     Raises:
         ConfigError: Unknown keys or values that do not fit.
     """
-    loss = trained.loss.model_copy(update={"supervision": "scan", "semantic_3d": TermConfig(weight=0.0)})
+    loss = trained.loss.model_copy(
+        update={
+            "supervision": "scan",
+            "semantic_3d": TermConfig(weight=0.0),
+            "adversarial": AdversarialConfig(),
+            "perceptual": PerceptualConfig(),
+        }
+    )
     variants = min(trained.data.input_variants, _VARIANTS)
     data = trained.data.model_copy(update={"augment": AugmentConfig(), "labels": None, "input_variants": variants})
     train = TrainConfig(clip_norm=trained.train.clip_norm, checkpoint_activations=trained.train.checkpoint_activations)

@@ -54,11 +54,15 @@ class RoomNet(nn.Module):
         full = functional.interpolate(logits, padded.shape[-2:], mode="bilinear", align_corners=False)
         return full[..., :height, :width]
 
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of the encoder at a quarter and an eighth of the size of ``images`` (B, 3, H, W), rounded up."""
+        normal = (images - _MEAN) / _DEVIATION
+        quarter: Tensor = self.stem(normal.contiguous(memory_format=torch.channels_last))
+        return quarter, self.eighth(quarter)
+
     def quarter_logits(self, images: Tensor) -> Tensor:
         """Logits (B, K, H / 4, W / 4) of ``images`` whose sides are multiples of ``STRIDE``; see ``forward``."""
-        normal = (images - _MEAN) / _DEVIATION
-        quarter = self.stem(normal.contiguous(memory_format=torch.channels_last))
-        eighth = self.eighth(quarter)
+        quarter, eighth = self.features(images)
         sixteenth = self.sixteenth(eighth)
         merged = self.context(self.coarse(sixteenth))
         for finer, lateral, merge in zip((sixteenth, eighth, quarter), self.laterals, self.merges, strict=True):

@@ -106,7 +106,7 @@ class RoomSegmenter:
             raise ValueError(f"images: expected (B, 3, H, W) with pixels, got {tuple(images.shape)}")
         height, width = images.shape[-2:]
         device = next(self.network.parameters()).device
-        shown = _resized(images.to(device, torch.float32), self.long_side)
+        shown = resized(images.to(device, torch.float32), self.long_side)
         padded = whole_cells(shown)
         # Summed before it is enlarged: there are far fewer classes than fine ones.
         sums = sum_targets(self.network.quarter_logits(padded).softmax(1), self.label_map)
@@ -115,7 +115,7 @@ class RoomSegmenter:
         return drop_ignored(functional.interpolate(known, (height, width), mode="bilinear", align_corners=False))
 
 
-def _resized(images: Tensor, long_side: int) -> Tensor:
+def resized(images: Tensor, long_side: int) -> Tensor:
     """``images`` (B, 3, H, W) with ``long_side`` pixels along the longer side and the aspect they had."""
     height, width = images.shape[-2:]
     factor = long_side / max(height, width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -73,11 +73,22 @@ class TrainingLog:
         """Keep a text, such as the configuration, in TensorBoard."""
         self._writer.add_text(name, f"```\n{text}\n```")
 
-    def step(self, step: int, results: Sequence[StepResult], rate: float, seconds: float) -> None:
-        """Record ``step``, counted from 0, which took ``seconds``: means and the sum of voxels over its samples."""
+    def step(
+        self,
+        step: int,
+        results: Sequence[StepResult],
+        rate: float,
+        seconds: float,
+        others: Mapping[str, float] | None = None,
+    ) -> None:
+        """Record ``step``, counted from 0, which took ``seconds``: means and the sum of voxels over its samples.
+
+        ``others`` are losses that are not the network's.
+        """
         report = LossReport.mean([result.report for result in results])
         voxels = sum(len(result.prediction) for result in results)
         values = {"total": float(report.total.detach())} | {name: float(v) for name, v in report.terms.items()}
+        values |= others or {}
         memory = peak_memory_bytes(self.device)
         record = {"step": step, "seconds": round(seconds, 4), "voxels": voxels, **values}
         with self._lines.open("a") as file:

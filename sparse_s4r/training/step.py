@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from sparse_s4r.build import build_loss, build_raycaster, build_segmenter, build_virtual_options
+from sparse_s4r.build import build_features, build_loss, build_raycaster, build_segmenter, build_virtual_options
 from sparse_s4r.config import Config
 from sparse_s4r.geometry.pyramid import ObservationPyramid
+from sparse_s4r.losses.adversarial import PicturePair
 from sparse_s4r.losses.image import LabelledView
 from sparse_s4r.losses.objective import SceneLoss, Target
 from sparse_s4r.models.sites import SceneInput
 from sparse_s4r.render.raycaster import Raycaster
 from sparse_s4r.structures import LossReport, RenderedView, RGBDFrame, ScenePrediction, SceneSample
 from sparse_s4r.structures.errors import DataError
+from sparse_s4r.training.adversarial import Adversary, make_adversary
 from sparse_s4r.training.virtual import SceneSource, VirtualLabels, VirtualViewPool
 
 # Share of the truncation that the truth must cover to say what is no surface; fusion stores 0.95.
@@ -34,12 +36,14 @@ class StepResult:
         prediction: The predicted sample.
         views: Rendered real views, each with the frame that it is compared with.
         virtual: Rendered virtual views with a segmenter's labels.
+        pairs: Of every real view what a discriminator is shown; empty where there is none.
     """
 
     report: LossReport
     prediction: ScenePrediction
     views: tuple[tuple[RenderedView, RGBDFrame], ...]
     virtual: tuple[LabelledView, ...] = ()
+    pairs: tuple[PicturePair, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class SceneObjective:
         virtual: Renders and labels virtual views; None: there is no such term.
         coarse_steps: First steps in which decoding ends at ``coarse_stride``, and only occupancy is compared.
         coarse_stride: Voxels per cell of the finest level in these.
+        adversary: Judges the pictures of real views; None: there is no such term.
     """
 
     raycaster: Raycaster
@@ -63,6 +68,7 @@ class SceneObjective:
     virtual: VirtualLabels | None = None
     coarse_steps: int = 0
     coarse_stride: int = 4
+    adversary: Adversary | None = None
 
     def __call__(self, network: Network, samples: Sequence[SceneSample], step: int) -> tuple[StepResult, ...]:
         """Predict ``samples`` together and compare each; differentiable in the network's weights.
@@ -94,8 +100,14 @@ class SceneObjective:
         virtual: tuple[LabelledView, ...] = ()
         if whole and self.virtual is not None and self.loss.virtual.active(step):
             virtual = self.virtual(prediction, sample, step)
+        pairs: tuple[PicturePair, ...] = ()
+        judged: tuple[tuple[Tensor, int], ...] = ()
+        if views and self.adversary is not None and self.loss.adversarial.active(step):
+            pairs = self.adversary.pairs(sample, views)
+            judged = self.adversary.judge(pairs)
         target = Target(sample.target, seen_by_all, sample.input, sample.truth, sample.lifted)
-        return StepResult(self.loss(prediction, target, views, step, virtual), prediction, views, virtual)
+        report = self.loss(prediction, target, views, step, virtual, judged)
+        return StepResult(report, prediction, views, virtual, pairs)
 
     def _expect_truth(self, sample: SceneSample) -> None:
         if not self.loss.needs_truth:
@@ -127,9 +139,11 @@ def make_objective(config: Config, scenes: SceneSource, device: torch.device | s
         device: Where the segmenter works.
 
     Raises:
-        ConfigError: A segmenter that cannot label this network's pictures.
+        ConfigError: A segmenter that cannot label this network's pictures, or a term that needs pictures of a network
+            that makes none.
+        DataError: Weights for the perceptual term that cannot be used.
     """
-    raycaster, loss = build_raycaster(config), build_loss(config)
+    raycaster, loss = build_raycaster(config), replace(build_loss(config), features=build_features(config, device))
     segmenter = build_segmenter(config, device)
     virtual = None
     if segmenter is not None:
@@ -146,6 +160,7 @@ def make_objective(config: Config, scenes: SceneSource, device: torch.device | s
         virtual,
         train.coarse_steps,
         train.coarse_stride,
+        make_adversary(config, raycaster, device),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -85,8 +86,9 @@ class Trainer:
                 started = time.perf_counter()
                 rate = self._set_rate(optimizer, step)
                 results = self._step(model, optimizer, step, prefetch)
+                others = self._teach_adversary(results, rate, step)
                 self.done = step + 1
-                log.step(step, results, rate, time.perf_counter() - started)
+                log.step(step, results, rate, time.perf_counter() - started, others)
                 ended = after_step is not None and after_step(self.done)
                 if self.done % train.checkpoint_every == 0 or self.done == train.steps or ended:
                     self.save(folder / CHECKPOINT_NAME)
@@ -98,7 +100,12 @@ class Trainer:
         """Write a checkpoint from which ``make_trainer`` goes on."""
         save_checkpoint(
             Checkpoint(
-                self.config, self.network.state_dict(), self.optimizer.state_dict(), self.done, torch.get_rng_state()
+                self.config,
+                self.network.state_dict(),
+                self.optimizer.state_dict(),
+                self.done,
+                torch.get_rng_state(),
+                adversary={} if self.objective.adversary is None else self.objective.adversary.state(),
             ),
             path,
         )
@@ -149,6 +156,16 @@ class Trainer:
         self.fabric.backward(total / self.config.train.accumulate)
         return sealed.results
 
+    def _teach_adversary(self, results: Sequence[StepResult], rate: float, step: int) -> dict[str, float]:
+        """Let the discriminator learn from the step's pictures; its loss, if there is one."""
+        pairs = [pair for result in results for pair in result.pairs]
+        if self.objective.adversary is None or not pairs:
+            return {}
+        value = self.objective.adversary.learn(pairs, rate)
+        if value is not None and not math.isfinite(value):
+            raise TrainingError(f"step {step}: expected a finite loss of the discriminator, got {value}; {_REMEDY}")
+        return {} if value is None else {"discriminator": value}
+
     def _without_sync(self, model: _FabricModule, enabled: bool) -> AbstractContextManager[None]:
         """Gradients of several processes are averaged once per optimiser step."""
         if self.fabric.world_size == 1:
@@ -195,6 +212,9 @@ def make_trainer(
         load_weights(network, resume.weights)
         optimizer.load_state_dict(resume.optimizer)
         torch.set_rng_state(resume.rng)
+        # Switched on when a training is resumed, it starts anew.
+        if objective.adversary is not None and resume.adversary:
+            objective.adversary.load(resume.adversary)
     elif init is not None:
         load_weights(network, init)
     return Trainer(config, fabric, dataset, network, optimizer, objective, 0 if resume is None else resume.step)
