@@ -15,12 +15,12 @@ from torch import Tensor
 from sparse_s4r.losses.image import LabelledView
 from sparse_s4r.render import Raycaster, VirtualViewOptions, VirtualViewSampler
 from sparse_s4r.render.composed import compose
+from sparse_s4r.render.shown import shown_picture
 from sparse_s4r.segmentation.interface import ImageSegmenter
 from sparse_s4r.structures import (
     IGNORE_LABEL,
     Camera,
     ObservationGrid,
-    RenderedView,
     SampleMotion,
     ScenePrediction,
     SceneSample,
@@ -193,7 +193,7 @@ class VirtualLabels:
         field = self.raycaster.prepare(self._field(prediction, sample))
         cameras = [motion.camera(view.camera, grid) for view in chosen]
         views = self.raycaster.render_views(field, cameras)
-        pictures = torch.stack([_picture(view) for view in views])
+        pictures = torch.stack([shown_picture(view) for view in views])
         labels = self._labels(pictures)
         # The prediction's rows come first; a miss has row -1.
         counts = [(view.voxel >= 0) & (view.voxel < len(prediction)) for view in views]
@@ -222,13 +222,3 @@ class VirtualLabels:
             probabilities = self.segmenter.probabilities(pictures.permute(0, 3, 1, 2).contiguous())
         confidence, labels = probabilities.max(dim=1)
         return torch.where((confidence > 0) & (confidence >= self.min_confidence), labels, IGNORE_LABEL)
-
-
-def _picture(view: RenderedView) -> Tensor:
-    """The rendered colour (H, W, 3) as a segmenter can be shown it: misses have the mean colour of the rest."""
-    if view.color is None:
-        raise ValueError("view.color: expected a rendered colour, got None; the network has no colour decoder")
-    color = view.color.detach().float().clamp(0, 1)
-    seen = color[view.hit]
-    mean = seen.mean(dim=0) if len(seen) else color.new_full((3,), 0.5)
-    return torch.where(view.hit.unsqueeze(-1), color, mean)
