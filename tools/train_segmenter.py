@@ -88,9 +88,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
-    options.out.mkdir(parents=True)
+    if options.out.exists():
+        raise UserError(f"--out {options.out}: expected a folder that does not exist yet; name another")
     console = Console()
     sources, held_out = _load(options)
+    # Only now: pictures that cannot be read leave no folder behind.
+    options.out.mkdir(parents=True)
     fine_names = sources[0].pictures.class_names
     for source in sources:
         console.print(f"learn from {len(source.pictures)} images, share {source.share:g}")
@@ -145,7 +148,7 @@ def _captures(folders: Sequence[Path]) -> list[Path]:
     """Folders of captures replaced by the captures in them."""
     found: list[Path] = []
     for folder in folders:
-        inside = [] if (folder / "color").is_dir() else sorted(path.parent for path in folder.glob("*/color"))
+        inside = [] if (folder / "color").is_dir() else sorted(path.parent for path in folder.glob("[!.]*/color"))
         found += inside or [folder]
     return found
 

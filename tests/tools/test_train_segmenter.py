@@ -13,7 +13,7 @@ from sparse_s4r.data.homes.classes import FINE_NAMES
 from sparse_s4r.data.homes.production import make_homes, plan_jobs
 from sparse_s4r.data.homes.sensor import EXACT
 from sparse_s4r.segmentation.room_segmenter import load_room_segmenter, load_room_weights
-from tools.train_segmenter import TAXONOMIES, main
+from tools.train_segmenter import TAXONOMIES, _captures, main
 
 
 def _rooms(folder: Path, count: int, seed: int, taxonomy: str) -> list[str]:
@@ -51,6 +51,16 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     arguments = [str(tmp_path / "empty"), "--held-out", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
     assert main(arguments) == 1
     assert "error: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    arguments[-1] = str(tmp_path / "empty")
+    assert main(arguments) == 1
+    assert "expected a folder that does not exist yet" in capsys.readouterr().err
+
+
+def test_homes_that_were_not_finished_are_no_captures(tmp_path: Path) -> None:
+    for name in ("home-1", ".home-2.partial"):
+        (tmp_path / name / "color").mkdir(parents=True)
+    assert _captures([tmp_path]) == [tmp_path / "home-1"]
 
 
 def _middle(capture: Path) -> float:
