@@ -4,8 +4,8 @@
     python tools/evaluate_rooms.py scenes/* --method "virtual views=predictions/virtual" --out results/rooms
 
 Every scene gets a folder of its name in OUT, which must not be there yet, with prediction.safetensors, mesh.ply and
-lifting.json. With --views 0 the real views vote alone, with --no-real the virtual ones. The paper's row "VMF" is
---views 0 --scan target.
+prediction.json. With --views 0 the real views vote alone, with --no-real the virtual ones. Labels of --scan target are
+judged by tools/evaluate_protocols.py --full OUT; the paper's row "VMF" is that with --views 0.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 
 from sparse_s4r.data.output import new_folder
 from sparse_s4r.data.prediction_format import PredictionInfo, save_prediction
-from sparse_s4r.data.scene_format import Scene, open_scene
-from sparse_s4r.evaluation.virtual_lifting import Scan, VotedScan, VotingOptions, vote_labels
+from sparse_s4r.data.scene_format import ScanName, Scene, open_scene
+from sparse_s4r.evaluation.virtual_lifting import VotedScan, VotingOptions, vote_labels
 from sparse_s4r.geometry.mesh_extraction import extract_mesh
 from sparse_s4r.geometry.mesh_files import save_mesh_ply
 from sparse_s4r.render.virtual_options import VirtualViewOptions
@@ -33,10 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Label every scene, and say how many views voted."""
     given = _parser().parse_args(arguments)
     try:
-        options = VotingOptions(given.views, not given.no_real, given.seed, VirtualViewOptions(min_hits=given.min_hits))
+        options = VotingOptions(
+            given.views, not given.no_real, given.seed, VirtualViewOptions(min_hits=given.min_hits, tries=20)
+        )
     except ValueError as error:
         raise SystemExit(str(error)) from error
-    scan: Scan = given.scan
+    scan: ScanName = given.scan
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         segmenter = make_image_segmenter(given.segmenter, given.taxonomy, given.label_map, device)
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "scan": scan,
                 "asked_views": given.views,
                 "virtual_views": voted.virtual_views,
+                "wide_views": voted.wide_views,
                 "real_views": voted.real_views,
                 "voted": voted.voted,
                 "seed": given.seed,
@@ -66,8 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             }
             write(voted, segmenter.class_names, scene, record, out)
             print(
-                f"{out}: {voted.virtual_views} of {given.views} virtual and {voted.real_views} real views voted for "
-                f"{voted.voted:.1%} of {len(voted.prediction):,} voxels, {seconds:.0f} s"
+                f"{out}: {voted.virtual_views} of {given.views} virtual views, {voted.wide_views} wide ones at real "
+                f"cameras and {voted.real_views} real views voted for {voted.voted:.1%} of "
+                f"{len(voted.prediction):,} voxels, {seconds:.0f} s"
             )
     except UserError as error:
         raise SystemExit(str(error)) from error
@@ -80,7 +84,7 @@ def write(voted: VotedScan, class_names: tuple[str, ...], scene: Scene, record: 
     with new_folder(out) as folder:
         save_prediction(voted.prediction, PredictionInfo(class_names, (up[0], up[1], up[2]), ""), folder)
         save_mesh_ply(extract_mesh(voted.prediction), folder / "mesh.ply")
-        (folder / "lifting.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (folder / "prediction.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

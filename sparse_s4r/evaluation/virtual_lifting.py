@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sparse_s4r.data.scene_document import Split
-from sparse_s4r.data.scene_format import Scene
+from sparse_s4r.data.scene_format import ScanName, Scene
 from sparse_s4r.geometry.hash import VoxelHash
 from sparse_s4r.geometry.lifting import lift_labels
 from sparse_s4r.render import Raycaster
@@ -23,9 +22,8 @@ from sparse_s4r.segmentation.interface import ImageSegmenter
 from sparse_s4r.structures import IGNORE_LABEL, Camera, RGBDFrame, ScenePrediction, SparseTSDF
 from sparse_s4r.structures.errors import DataError
 
-Scan = Literal["input", "target"]
 # Names of the frames that a scan was fused from.
-_SPLITS: dict[Scan, tuple[Split, ...]] = {"input": ("input",), "target": ("input", "target")}
+_SPLITS: dict[ScanName, tuple[Split, ...]] = {"input": ("input",), "target": ("input", "target")}
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,8 @@ class VotingOptions:
     """Which views vote.
 
     Attributes:
-        views: Virtual views; 0: none.
+        views: Virtual views; 0: none. A scan of few frames has few places with free space around them: what the search
+            lacks is made up by wide pictures at the places of real cameras, one at each, evenly spaced.
         real: Whether the real frames vote too, labelled by the same segmenter.
         seed: Of the virtual views.
         virtual: What these are like.
@@ -46,7 +45,7 @@ class VotingOptions:
     views: int = 60
     real: bool = True
     seed: int = 0
-    virtual: VirtualViewOptions = field(default_factory=VirtualViewOptions)
+    virtual: VirtualViewOptions = field(default_factory=lambda: VirtualViewOptions(tries=20))
     real_depth: float = 6.0
 
     def __post_init__(self) -> None:
@@ -61,19 +60,21 @@ class VotedScan:
     Attributes:
         prediction: The scan as it is, with one-hot logits. Voxels that no view voted for have the label of the nearest
             one with a vote, and a confidence of 0.
-        virtual_views: Virtual views that voted.
+        virtual_views: Virtual views that voted, at places found in free space.
+        wide_views: Virtual views that voted, wide pictures at the places of real cameras.
         real_views: Real views that voted.
         voted: Share of the voxels with a vote.
     """
 
     prediction: ScenePrediction
     virtual_views: int
+    wide_views: int
     real_views: int
     voted: float
 
 
 def vote_labels(
-    scene: Scene, segmenter: ImageSegmenter, scan_name: Scan = "input", options: VotingOptions | None = None
+    scene: Scene, segmenter: ImageSegmenter, scan_name: ScanName = "input", options: VotingOptions | None = None
 ) -> VotedScan:
     """Render a scan from virtual views, label the pictures, and let the labels vote for its voxels.
 
@@ -87,7 +88,7 @@ def vote_labels(
         The scan with labels.
 
     Raises:
-        DataError: A scan without colour, no place for a virtual camera, or no vote at all.
+        DataError: A scan without colour, or no vote at all.
 
     Source:
         Kundu et al., "Virtual Multi-view Fusion for 3D Semantic Segmentation", 2020: virtual views, wider than real
@@ -100,8 +101,10 @@ def vote_labels(
     if scan.color is None:
         raise DataError(f"{scene.path}: expected a scan with colour to render, got one without; import with colour")
     names = scene.frame_names(*_SPLITS[scan_name])
-    cameras = _virtual_cameras(scene, scan, scan_name, names, options)
-    virtual = virtual_frames(scan, cameras, segmenter, options.virtual.far)
+    real_cameras = [scene.camera(name) for name in names]
+    found = _virtual_cameras(scene, scan, scan_name, real_cameras, options)
+    wide = wide_cameras(real_cameras, options.views - len(found), options.virtual)
+    virtual = virtual_frames(scan, [*found, *wide], segmenter, options.virtual.far)
     real = _real_frames(scene, names if options.real else (), segmenter, options.real_depth)
     classes = len(segmenter.class_names)
     # Every frame leaves out for itself what is too far.
@@ -122,10 +125,21 @@ def vote_labels(
             observed=VoxelHash(scene.load_scan("input").coordinates).rows(scan.coordinates) >= 0,
             label_confidence=lifted.confidence,
         ),
-        len(cameras),
+        len(found),
+        len(wide),
         len(names) if options.real else 0,
         float(lifted.voted.double().mean()),
     )
+
+
+def wide_cameras(cameras: Sequence[Camera], count: int, options: VirtualViewOptions) -> list[Camera]:
+    """At most ``count`` of ``cameras``, evenly spaced, each at most once, with the pictures of ``options``."""
+    count = min(count, len(cameras))
+    chosen = [cameras[number * len(cameras) // count] for number in range(count)]
+    return [
+        Camera(options.intrinsics(), camera.camera_to_world.double(), options.width, options.height)
+        for camera in chosen
+    ]
 
 
 @torch.no_grad()
@@ -150,15 +164,17 @@ def virtual_frames(
 
 
 def _virtual_cameras(
-    scene: Scene, scan: SparseTSDF, scan_name: Scan, names: Sequence[str], options: VotingOptions
+    scene: Scene, scan: SparseTSDF, scan_name: ScanName, cameras: Sequence[Camera], options: VotingOptions
 ) -> list[Camera]:
+    """Cameras in free space, perhaps none."""
     if not options.views:
         return []
     sampler = VirtualViewSampler(scan, scene.load_observation(scan_name), options.virtual)
     try:
-        found = sampler.sample([scene.camera(name) for name in names], options.views, options.seed)
-    except DataError as error:
-        raise DataError(f"{scene.path}: {error}") from error
+        found = sampler.sample(cameras, options.views, options.seed)
+    except DataError:
+        # No candidate passed; the number of views tells it.
+        return []
     return [view.camera for view in found.views]
 
 

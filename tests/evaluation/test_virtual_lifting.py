@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,14 @@ from torch import Tensor
 
 from sparse_s4r.data.import_options import ImportOptions
 from sparse_s4r.data.import_scene import import_scene
-from sparse_s4r.data.prediction_format import load_prediction_of
+from sparse_s4r.data.prediction_format import load_prediction_of, predicted_scan
 from sparse_s4r.data.readers import open_capture
 from sparse_s4r.data.scene_format import Scene, open_scene
 from sparse_s4r.data.synthetic import make_room
 from sparse_s4r.data.synthetic_capture import write_capture
 from sparse_s4r.data.synthetic_path import make_trajectory
 from sparse_s4r.evaluation.rooms import Method, score_scene
-from sparse_s4r.evaluation.virtual_lifting import VotingOptions, virtual_frames, vote_labels
+from sparse_s4r.evaluation.virtual_lifting import VotingOptions, virtual_frames, vote_labels, wide_cameras
 from sparse_s4r.geometry.lifting import lift_labels
 from sparse_s4r.render import Raycaster, VirtualViewOptions
 from sparse_s4r.structures import Camera, ScenePrediction, SparseTSDF
@@ -140,6 +141,23 @@ def test_votes_agree_with_a_loop(painted: Any) -> None:
     assert np.array_equal(lifted.labels.numpy()[voted], votes[voted].argmax(1))
 
 
+def test_wide_views_make_up_for_places_that_are_lacking(painted: Any) -> None:
+    # Nobody can stand back that far in a room.
+    options = VotingOptions(4, real=False, virtual=replace(SMALL, pull_back=(50.0, 60.0), tries=1))
+    found = vote_labels(painted, RedOrBlue(), "input", options)
+    assert (found.virtual_views, found.wide_views, found.real_views) == (0, 4, 0)
+    assert found.voted > 0.3
+    cameras = [painted.camera(name) for name in painted.frame_names("input")]
+    wide = wide_cameras(cameras, 4, SMALL)
+    centers = [camera.center.tolist() for camera in cameras]
+    assert len({centers.index(camera.center.tolist()) for camera in wide}) == 4
+    for camera in wide:
+        half = math.degrees(math.atan(0.5 * camera.width / float(camera.intrinsics[0, 0])))
+        assert 2 * half == pytest.approx(SMALL.field_of_view)
+    assert len(wide_cameras(cameras, 1000, SMALL)) == len(cameras)
+    assert wide_cameras(cameras, 0, SMALL) == wide_cameras([], 3, SMALL) == []
+
+
 class Silent(RedOrBlue):
     """Says nothing."""
 
@@ -150,8 +168,6 @@ class Silent(RedOrBlue):
 def test_what_cannot_be_voted_on_is_refused(painted: Any) -> None:
     with pytest.raises(DataError, match="expected a vote for some voxel, got none"):
         vote_labels(painted, Silent(), "input", VotingOptions(0))
-    with pytest.raises(DataError, match="home: virtual views: expected at least one"):
-        vote_labels(painted, RedOrBlue(), "input", VotingOptions(1, virtual=replace(SMALL, pull_back=(50.0, 60.0))))
     with pytest.raises(ValueError, match="expected virtual views or real ones"):
         VotingOptions(0, real=False)
 
@@ -162,12 +178,18 @@ def test_the_tool_writes_what_the_evaluation_takes(
     root = tmp_path / "voted"
     arguments = [str(scene.path), "--taxonomy", "scannet15", "--views", "2", "--out", str(root)]
     main(arguments)
-    assert "home: 2 of 2 virtual and" in capsys.readouterr().out
+    assert re.search(r"home: [012] of 2 virtual views, \d wide ones at real cameras and", capsys.readouterr().out)
     prediction, info = load_prediction_of(root / "home", scene)
     assert len(info.class_names) == 15
     assert len(prediction) == len(scene.load_scan("input"))
-    assert {path.name for path in (root / "home").iterdir()} == {"prediction.safetensors", "mesh.ply", "lifting.json"}
-    record = json.loads((root / "home" / "lifting.json").read_text())
+    assert {path.name for path in (root / "home").iterdir()} == {
+        "prediction.safetensors",
+        "mesh.ply",
+        "prediction.json",
+    }
+    record = json.loads((root / "home" / "prediction.json").read_text())
+    assert record["virtual_views"] + record["wide_views"] == 2
+    assert predicted_scan(root / "home") == record["scan"] == "input"
     assert record["real_views"] == len(scene.frame_names("input"))
     scores = {score.method: score for score in score_scene(scene, [Method("virtual", root)])}
     # It has the input's geometry.
