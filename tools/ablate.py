@@ -12,12 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sparse_s4r.data.scene_format import open_scene
 from sparse_s4r.evaluation.rooms import Method, SceneScores, score_scene
