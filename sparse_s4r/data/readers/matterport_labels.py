@@ -82,7 +82,7 @@ def find_labels(capture: Capture, folder: Path, classes: str = CLASS_SETS[0]) ->
     """
     if not (folder / _FOLDER).is_dir() or not numbered_files(folder / _FOLDER, _MESH):
         return None, f"labels: none, as there is no {_FOLDER}/regionN.ply"
-    table = _find_table(folder)
+    table = find_category_table(folder)
     if table is None:
         return None, f"labels: {_FOLDER}/ is not read, as {_NO_TABLE}"
     return label_matterport(capture, folder, classes), f"labels: {_FOLDER}/, as {classes} by {table}"
@@ -103,7 +103,7 @@ def label_matterport(capture: Capture, folder: Path, classes: str = CLASS_SETS[0
         DataError: No meshes, a mesh without its .json files, no ``category_mapping.tsv`` beside the house, up to three
             folders above or in a folder metadata there, or damaged files.
     """
-    table = _find_table(folder)
+    table = find_category_table(folder)
     if table is None:
         raise DataError(f"{folder}: expected {CATEGORY_TABLE}, got none: {_NO_TABLE}")
     categories = load_categories(table, classes)
@@ -181,7 +181,8 @@ def _load_mesh(path: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint
     return vertices, triangles.astype(np.uint32)
 
 
-def _find_table(folder: Path) -> Path | None:
+def find_category_table(folder: Path) -> Path | None:
+    """``category_mapping.tsv`` of a house: in its folder, up to three above, or in a folder metadata there."""
     places = [folder, *folder.resolve().parents[:3]]
     tables = [place / part / CATEGORY_TABLE for place in places for part in ("", "metadata")]
     return next((table for table in tables if table.is_file()), None)
