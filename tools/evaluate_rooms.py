@@ -3,7 +3,10 @@
 Predict every scene into a folder of its name first:
 
     for scene in scenes/*; do s4r predict $scene --checkpoint C --out predictions/$(basename $scene); done
-    python tools/evaluate_rooms.py scenes/* --predictions predictions --out results/rooms
+    python tools/evaluate_rooms.py scenes/* --predictions predictions --out results/rooms --jobs 4
+
+Scores of every finished scene are kept in OUT-scenes. The same command goes on where it was stopped; a scene is scored
+anew if one of its files or of its predictions has changed.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ from rich.console import Console
 from rich.progress import track
 
 from sparse_s4r.data.scene_format import open_scene
-from sparse_s4r.evaluation.rooms import Method, SceneScores, score_scene
+from sparse_s4r.evaluation.rooms import Method, SceneScores
+from sparse_s4r.evaluation.rooms_run import score_scenes
 from sparse_s4r.evaluation.rooms_table import MEASURES, Figure, Row, make_rows, markdown
+from sparse_s4r.evaluation.score_files import to_json
 from sparse_s4r.evaluation.voxel_scores import VoxelScores
 from sparse_s4r.structures.errors import UserError
 
@@ -33,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", action="append", default=[], metavar="NAME=DIR", help="more such folders")
     parser.add_argument("--label-set", help="labels that are lifted; default: the scenes' own")
     parser.add_argument("--out", type=Path, required=True, help="OUT.md and OUT.json are written")
+    parser.add_argument("--jobs", type=int, default=1, help="scenes that are scored at once, each in its own process")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals")
     given = parser.parse_args(arguments)
     methods = [Method("prediction", given.predictions)] if given.predictions else []
@@ -41,13 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not (name and equals and folder):
             raise UserError(f"--method {text}: expected NAME=DIR")
         methods.append(Method(name, Path(folder)))
-    console = Console()
-    scores: list[SceneScores] = []
+    console, kept = Console(), given.out.parent / f"{given.out.name}-scenes"
+    found: dict[Path, tuple[SceneScores, ...]] = {}
+    scored = score_scenes(given.scenes, methods, kept, given.label_set, given.jobs)
+    for folder, own in track(scored, "scenes", total=len(given.scenes), console=console):
+        found[folder] = own
+    # In the order given, whichever was finished first.
+    scores = [score for folder in given.scenes for score in found[folder]]
     names: tuple[str, ...] = ()
-    for folder in track(given.scenes, "scenes", console=console):
+    for folder in given.scenes:
         scene = open_scene(folder)
         names = scene.class_names_of(given.label_set) or scene.class_names or names
-        scores.extend(score_scene(scene, methods, given.label_set))
     rows = make_rows(scores, given.seed)
     text = document(rows, names, len(given.scenes))
     given.out.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +114,8 @@ def _scores(scores: VoxelScores) -> dict[str, object]:
         "narrow": asdict(scores.narrow),
         "wide": asdict(scores.wide),
         "confusion": None if scores.labels is None else scores.labels.counts.tolist(),
+        "distances": None if scores.distances is None else asdict(scores.distances),
+        "chamfer": None if scores.chamfer is None else to_json(scores.chamfer),
     }
 
 

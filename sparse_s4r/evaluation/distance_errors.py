@@ -18,7 +18,7 @@ _NO_VOLUME = (_NONE, _NONE, _NONE, _NONE)
 
 @dataclass(frozen=True)
 class DistanceErrors:
-    """Sums of absolute differences in voxels, over the domains that SG-NN and ScanComplete report.
+    """Sums of absolute differences in voxels, over the domains that SG-NN reports.
 
     Both distances are divided by the voxel size and clamped to the truncation T (3 voxels). A voxel that the prediction
     does not have counts as empty, +T; one that the reference does not have as +T where it saw free space and,
@@ -40,7 +40,7 @@ class DistanceErrors:
         target_3_behind: Like ``target_3``, with -T for a voxel that the prediction does not have.
 
     Source:
-        Dai et al., "SG-NN", CVPR 2020, table 1, and the L1 errors of its code, which fill what is missing with -T.
+        Dai et al., "SG-NN", CVPR 2020, and the L1 errors of its code, which fill what is missing with -T.
     """
 
     entire: ErrorSum

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from sparse_s4r.data.prediction_format import load_prediction_of
+from sparse_s4r.data.prediction_format import load_prediction_of, predicted_scan
 from sparse_s4r.data.scene_format import Scene
-from sparse_s4r.evaluation.reference import Reference
-from sparse_s4r.evaluation.voxel_scores import VoxelScores, labels_at, labels_of, score_voxels
+from sparse_s4r.evaluation.chamfer import Surface, chamfer_scores
+from sparse_s4r.evaluation.distance_errors import distance_errors
+from sparse_s4r.evaluation.reference import WIDE, KnownSpace, Reference
+from sparse_s4r.evaluation.segmentation_protocols import true_labels
+from sparse_s4r.evaluation.voxel_scores import VoxelScores, labels_of, score_voxels
 from sparse_s4r.geometry.lifting import lift_labels
-from sparse_s4r.structures import IGNORE_LABEL, RGBDFrame, ScenePrediction, SceneTruth, SparseTSDF
+from sparse_s4r.structures import RGBDFrame, ScenePrediction, SceneTruth, SparseTSDF
 from sparse_s4r.structures.errors import DataError
 
 INPUT = "input"
 LIFTED_INPUT = "input, 2D labels lifted"
 LIFTED_TARGET = "all frames, 2D labels lifted"
+# Points on the two surfaces that are compared must not coincide where the surfaces do.
+_REFERENCE_SEED, _PREDICTED_SEED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def score_scene(
         depth_max: Depth beyond which frames do not vote, metres.
 
     Raises:
-        DataError: A missing prediction, one of another scene, or a label set with other classes than the scene.
+        DataError: A missing prediction, one of another scene or scan, or a label set with other classes than the scene.
     """
     scan, target, truth = scene.load_scan("input"), scene.load_scan("target"), scene.load_truth()
     names = scene.class_names_of(label_set)
@@ -97,7 +102,13 @@ def score_scene(
             lifted = lift_labels(_labelled(frames), scene.grid, field.coordinates, classes, depth_max=depth_max)
             yield judge.score(title, ScenePrediction.from_scan(field), lifted.labels)
     for method in methods:
-        prediction, _ = load_prediction_of(method.folder(scene), scene)
+        folder = method.folder(scene)
+        prediction, _ = load_prediction_of(folder, scene)
+        if predicted_scan(folder) != "input":
+            raise DataError(
+                f"{folder}: expected a prediction made of the input scan, got one of the {predicted_scan(folder)} "
+                "scan, in which there is less to complete; judge its labels with tools/evaluate_protocols.py"
+            )
         yield judge.score(method.name, prediction, labels_of(prediction))
 
 
@@ -108,22 +119,42 @@ class _Judge:
         self, scene: Scene, scan: SparseTSDF, target: SparseTSDF, truth: SceneTruth | None, classes: int
     ) -> None:
         self._name, self._scan, self._classes = scene.path.resolve().name, scan, classes
-        known = truth is not None and bool((truth.labels != IGNORE_LABEL).any())
-        labels: Tensor | None = None
-        if truth is not None and known:
-            labels = labels_at(truth, target.coordinates)
-        elif classes and scene.class_names is not None:
-            frames = (scene.load_frame(name) for name in scene.frame_names("input", "target"))
-            labels = lift_labels(_labelled(frames), scene.grid, target.coordinates, classes).labels
-        self._target = Reference(target, labels, scene.load_observation("target"))
-        self._truth = None if truth is None else Reference.of_truth(truth)
+        self._seen = KnownSpace(scan.coordinates, scene.load_observation("input"))
+        labels = true_labels(scene, target, truth)
+        self._target = _Judged.of(Reference(target, labels, scene.load_observation("target")))
+        self._truth = None if truth is None else _Judged.of(Reference.of_truth(truth))
 
     def score(self, method: str, field: ScenePrediction, labels: Tensor | None) -> SceneScores:
-        truth = None
-        if self._truth is not None:
-            truth = score_voxels(field, labels, self._truth, self._scan, self._classes)
-        target = score_voxels(field, labels, self._target, self._scan, self._classes)
+        surface = Surface.of_field(field, _PREDICTED_SEED)
+        target = self._score(field, labels, surface, self._target)
+        truth = None if self._truth is None else self._score(field, labels, surface, self._truth)
         return SceneScores(method, self._name, target, truth)
+
+    def _score(self, field: ScenePrediction, labels: Tensor | None, surface: Surface, by: _Judged) -> VoxelScores:
+        chamfer = None
+        if by.surface is not None:
+            chamfer = chamfer_scores(surface, by.surface, by.known, field.grid)
+        return replace(
+            score_voxels(field, labels, by.reference, self._scan, self._classes),
+            distances=distance_errors(field, by.reference, self._seen),
+            chamfer=chamfer,
+        )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A reference with its surface, None where its band is too thin for one, and where it can judge."""
+
+    reference: Reference
+    surface: Surface | None
+    known: KnownSpace | None
+
+    @classmethod
+    def of(cls, reference: Reference) -> _Judged:
+        surface = None
+        if reference.is_complete(WIDE):
+            surface = Surface.of_field(ScenePrediction.from_scan(reference.field), _REFERENCE_SEED)
+        return cls(reference, surface, reference.known_space())
 
 
 def _labelled(frames: Iterator[RGBDFrame]) -> Iterator[RGBDFrame]:

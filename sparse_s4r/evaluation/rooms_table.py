@@ -11,6 +11,7 @@ from operator import add
 import numpy as np
 
 from sparse_s4r.evaluation.rooms import SceneScores
+from sparse_s4r.evaluation.surface import ErrorSum
 from sparse_s4r.evaluation.voxel_scores import VoxelScores
 
 _DRAWS = 2000
@@ -24,11 +25,28 @@ class Measure:
         key: Its name in JSON, after ``target_`` or ``truth_``.
         title: Its heading.
         value: Takes it from scores.
+        group: The table it stands in, "" for the first.
     """
 
     key: str
     title: str
     value: Callable[[VoxelScores], float]
+    group: str = ""
+
+
+def _distance(name: str, title: str) -> Measure:
+    def value(scores: VoxelScores) -> float:
+        error: ErrorSum | None = None if scores.distances is None else getattr(scores.distances, name)
+        return math.nan if error is None else error.mean
+
+    return Measure(f"l1_{name}", title, value, "distance errors, voxels")
+
+
+def _chamfer(key: str, title: str, name: str) -> Measure:
+    def value(scores: VoxelScores) -> float:
+        return math.nan if scores.chamfer is None else float(getattr(scores.chamfer, name))
+
+    return Measure(key, title, value, "distances between surfaces, metres")
 
 
 MEASURES = (
@@ -48,6 +66,24 @@ MEASURES = (
     Measure("accuracy", "accuracy", lambda s: math.nan if s.labels is None else s.labels.accuracy),
     Measure("color_seen", "colour error, seen", lambda s: s.color_seen.mean),
     Measure("color_new", "colour error, new", lambda s: s.color_completed.mean),
+    _distance("entire", "entire volume"),
+    _distance("entire_everywhere", "entire, everywhere"),
+    _distance("unobserved", "unobserved"),
+    _distance("unobserved_everywhere", "unobserved, everywhere"),
+    _distance("predicted", "predicted surface"),
+    _distance("predicted_3", "predicted, 3 voxels"),
+    _distance("predicted_everywhere", "predicted, everywhere"),
+    _distance("predicted_3_everywhere", "predicted, 3 voxels, everywhere"),
+    _distance("target", "target surface"),
+    _distance("target_3", "target, 3 voxels"),
+    _distance("target_behind", "target, missing = -3"),
+    _distance("target_3_behind", "target, 3 voxels, missing = -3"),
+    _chamfer("surface_accuracy", "accuracy", "accuracy"),
+    _chamfer("surface_completeness", "completeness", "completeness"),
+    _chamfer("chamfer", "Chamfer", "chamfer"),
+    _chamfer("f_2cm", "F at 2 cm (a share)", "f_strict"),
+    _chamfer("f_5cm", "F at 5 cm (a share)", "f_loose"),
+    _chamfer("chamfer_points", "Chamfer, 30,000 points", "chamfer_points"),
 )
 
 
@@ -123,17 +159,23 @@ def markdown(rows: Sequence[Row], class_names: Sequence[str] = (), pooled: bool 
         figures = [(row.method, row.target if which == "target" else row.truth) for row in rows]
         if not any(values for _, values in figures):
             continue
-        body = [(name, *(_cell(f, pooled) for f in values)) for name, values in figures if values]
-        # Measures that no method has would be columns of dashes.
-        used = [i for i in range(len(MEASURES)) if any(line[i + 1] != "-" for line in body)]
-        header = ("", *(MEASURES[i].title for i in used))
-        parts.append(f"### {title}\n\n" + _table([header, *((line[0], *(line[i + 1] for i in used)) for line in body)]))
+        for group in dict.fromkeys(measure.group for measure in MEASURES):
+            # Measures that no method has would be columns of dashes.
+            used = [i for i, measure in enumerate(MEASURES) if measure.group == group and _occurs(i, figures)]
+            if used:
+                header = ("", *(MEASURES[i].title for i in used))
+                body = [(name, *(_cell(f[i], pooled) for i in used)) for name, f in figures if f]
+                parts.append((f"#### {title}: {group}" if group else f"### {title}") + f"\n\n{_table([header, *body])}")
         classes = [(r.method, r.target_class_iou if which == "target" else r.truth_class_iou) for r in rows]
         known = [(name, values) for name, values in classes if len(values) == len(class_names) > 0]
         if known:
             lines = [(name, *("-" if math.isnan(v) else f"{v:.1%}" for v in values)) for name, values in known]
             parts.append(f"#### {title}: IoU per class, all scenes together\n\n" + _table([("", *class_names), *lines]))
     return "\n\n".join(parts) + "\n"
+
+
+def _occurs(measure: int, figures: Sequence[tuple[str, tuple[Figure, ...]]]) -> bool:
+    return any(values[measure].scenes > 0 for _, values in figures if values)
 
 
 def _figures(scores: Sequence[VoxelScores], seed: int) -> tuple[Figure, ...]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sparse_s4r.evaluation.chamfer import ChamferScores
+from sparse_s4r.evaluation.distance_errors import DistanceErrors
 from sparse_s4r.evaluation.labels import VoxelConfusion, voxel_confusion
 from sparse_s4r.evaluation.reference import NARROW, WIDE, Reference
 from sparse_s4r.evaluation.surface import ErrorSum, SurfaceScores, surface_scores
@@ -25,6 +27,8 @@ class VoxelScores:
         color_seen: Mean absolute difference of the three channels, in [0, 1], over the reference's surface
             that the input and the field have.
         color_completed: The same over the reference's surface that the field has and the input does not.
+        distances: Differences of distances; None where not computed.
+        chamfer: Distances between the surfaces; None where not computed, or if the reference's band is not complete.
     """
 
     narrow: SurfaceScores
@@ -32,15 +36,18 @@ class VoxelScores:
     labels: VoxelConfusion | None
     color_seen: ErrorSum
     color_completed: ErrorSum
+    distances: DistanceErrors | None = None
+    chamfer: ChamferScores | None = None
 
     def __add__(self, other: VoxelScores) -> VoxelScores:
-        labels = None if self.labels is None or other.labels is None else self.labels + other.labels
         return VoxelScores(
             self.narrow + other.narrow,
             self.wide + other.wide,
-            labels,
+            None if self.labels is None or other.labels is None else self.labels + other.labels,
             self.color_seen + other.color_seen,
             self.color_completed + other.color_completed,
+            None if self.distances is None or other.distances is None else self.distances + other.distances,
+            None if self.chamfer is None or other.chamfer is None else self.chamfer + other.chamfer,
         )
 
 

@@ -95,6 +95,16 @@ def test_rows_are_what_they_are_called(tmp_path: Path) -> None:
     assert whole.target.narrow.iou == whole.target.wide.iou == 1.0
     assert whole.target.labels is not None
     assert whole.target.labels.accuracy > 0.9
+    assert whole.target.distances is not None
+    assert whole.target.distances.entire.mean == whole.target.distances.target_3.mean == 0
+    assert whole.target.chamfer is not None
+    assert whole.target.chamfer.chamfer == pytest.approx(0, abs=1e-5)
+    assert whole.target.chamfer.f_strict == 1.0
+    assert first.distances is not None
+    assert first.distances.entire.voxels == whole.target.distances.entire.voxels
+    assert first.distances.unobserved.mean > first.distances.entire.mean > 0
+    assert first.chamfer is not None
+    assert first.chamfer.completeness > first.chamfer.accuracy
     mine = of(scores, "mine").target
     assert mine.narrow.completed_precision == 1.0
     assert mine.labels is not None
@@ -130,6 +140,10 @@ def test_what_does_not_belong_is_named(tmp_path: Path) -> None:
         list(score_scene(scene, [Method("mine", tmp_path / "other")]))
     with pytest.raises(DataError, match="absent"):
         list(score_scene(scene, [], "absent"))
+    predict(scene, tmp_path / "full" / "room")
+    (tmp_path / "full" / "room" / "prediction.json").write_text('{"scan": "target"}')
+    with pytest.raises(DataError, match="expected a prediction made of the input scan"):
+        list(score_scene(scene, [Method("mine", tmp_path / "full")]))
 
 
 def test_means_intervals_and_pools(tmp_path: Path) -> None:
@@ -153,6 +167,8 @@ def test_means_intervals_and_pools(tmp_path: Path) -> None:
     assert f"| {INPUT} | {figure.pooled:.3f} |" in text
     assert "| floor | wall |" in text
     assert "colour error, new" in text
+    assert "#### Against the scan of all frames: distance errors, voxels" in text
+    assert "#### Against the true surface: distances between surfaces, metres" in text
     assert f"{figure.mean:.3f} ({figure.low:.3f} to {figure.high:.3f})" in markdown(rows)
 
 

@@ -29,6 +29,16 @@ def test_tables_and_numbers_are_written(tmp_path: Path) -> None:
     narrow = content["scenes"][0]["target"]["narrow"]
     iou = narrow["common"] / (narrow["reference"] + narrow["predicted"] - narrow["common"])
     assert content["scenes"][0]["target"]["measures"]["iou"] == pytest.approx(iou)
+    assert content["rows"][3]["target"]["l1_entire"]["pooled"] == 0
+    assert content["rows"][3]["target"]["f_2cm"]["mean"] == 1
+    entire = content["scenes"][0]["target"]["distances"]["entire"]
+    assert content["scenes"][0]["target"]["measures"]["l1_entire"] == pytest.approx(entire["total"] / entire["voxels"])
+    # The same command again: from what was kept.
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "rooms-scenes").iterdir()}
+    assert {path.name for path in kept} == {"a.json", "b.json"}
+    evaluate_rooms.main([*arguments, "--predictions", folder, "--method", f"again={folder}"])
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert (tmp_path / "results" / "rooms.md").read_text() == text
 
 
 def test_a_method_needs_a_name(tmp_path: Path) -> None:
