@@ -20,8 +20,9 @@ def test_the_shipped_variants_are_settings_of_the_configuration() -> None:
 
     variants = ablate.read_variants(Path("tools/ablations/loss_terms.yaml"))
     assert variants[0].settings == ()
-    base = Path("configs/rooms.yaml")
-    assert all(load_config(base, variant.settings) != load_config(base) for variant in variants[1:])
+    base, common = Path("configs/ablation.yaml"), ("data.labels=shipped",)
+    whole = load_config(base, common)
+    assert all(load_config(base, (*common, *variant.settings)) != whole for variant in variants[1:])
 
 
 @pytest.mark.parametrize("text", ["- a", "a: loss.depth.weight=0", "a: [3]", "a b: []\na-b: []"])
