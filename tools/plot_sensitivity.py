@@ -46,12 +46,11 @@ class Point:
 Curves = dict[str, list[Point]]
 
 
-def read_curves(points: Mapping[float, Path], method: str, measures: Sequence[str], reference: str) -> Curves:
+def read_curves(points: Mapping[float, tuple[Path, str]], measures: Sequence[str], reference: str) -> Curves:
     """Points of each measure by rising value; those that a file does not define are left out.
 
     Args:
-        points: Value of the parameter and the JSON of tools/evaluate_rooms.py made with it.
-        method: Row that is read.
+        points: Value of the parameter, the JSON of tools/evaluate_rooms.py made with it, and the row that is read.
         measures: Keys of ``MEASURES``.
         reference: "target" or "truth".
 
@@ -59,7 +58,7 @@ def read_curves(points: Mapping[float, Path], method: str, measures: Sequence[st
         UserError: A missing file, row or measure.
     """
     curves: Curves = {measure: [] for measure in measures}
-    for value, path in sorted(points.items()):
+    for value, (path, method) in sorted(points.items()):
         if not path.is_file():
             raise UserError(f"{path}: expected results of tools/evaluate_rooms.py, found none")
         rows = {row["method"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
@@ -97,17 +96,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read, and write ``OUT.json`` and ``OUT.png``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parameter", required=True, help="what changes, with its unit")
-    parser.add_argument("--point", action="append", required=True, metavar="VALUE=FILE", help="value and results")
-    parser.add_argument("--method", default="prediction", help="row that is read")
+    parser.add_argument("--point", action="append", required=True, metavar="VALUE=FILE[#ROW]", help="value and results")
+    parser.add_argument("--method", default="prediction", help="row that is read where a point names none")
     parser.add_argument("--reference", choices=("target", "truth"), default="target")
     parser.add_argument("--measures", nargs="+", choices=list(_TITLES), metavar="KEY", default=["iou_3", "miou"])
     parser.add_argument("--out", type=Path, required=True, help="OUT.json and OUT.png are written")
     given = parser.parse_args(arguments)
-    curves = read_curves(_points(given.point), given.method, given.measures, given.reference)
+    curves = read_curves(_points(given.point, given.method), given.measures, given.reference)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "parameter": given.parameter,
-        "method": given.method,
         "reference": given.reference,
         "curves": {measure: [asdict(point) for point in points] for measure, points in curves.items()},
     }
@@ -116,8 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"wrote {given.out}.json and {given.out}.png")
 
 
-def _points(texts: Sequence[str]) -> dict[float, Path]:
-    points: dict[float, Path] = {}
+def _points(texts: Sequence[str], method: str) -> dict[float, tuple[Path, str]]:
+    points: dict[float, tuple[Path, str]] = {}
     for text in texts:
         value, equals, path = text.partition("=")
         try:
@@ -128,7 +126,8 @@ def _points(texts: Sequence[str]) -> dict[float, Path]:
             raise UserError(f"--point {text}: expected VALUE=FILE with a number")
         if number in points:
             raise UserError(f"--point {text}: expected every value once")
-        points[number] = Path(path)
+        file, _, row = path.partition("#")
+        points[number] = Path(file), row or method
     return points
 
 

@@ -24,22 +24,28 @@ def write_results(path: Path, iou: float | None, miou: float = 0.25) -> Path:
 
 
 def test_points_rise_with_the_value_and_keep_their_intervals(tmp_path: Path) -> None:
-    files = {0.5: write_results(tmp_path / "a.json", 0.6), 0.3: write_results(tmp_path / "b.json", 0.4)}
-    curves = plot_sensitivity.read_curves(files, "ours", ["iou_3"], "target")
+    files = {
+        0.5: (write_results(tmp_path / "a.json", 0.6), "ours"),
+        0.3: (write_results(tmp_path / "b.json", 0.4), "ours"),
+    }
+    curves = plot_sensitivity.read_curves(files, ["iou_3"], "target")
     assert [(p.value, p.mean, p.scenes) for p in curves["iou_3"]] == [(0.3, 0.4, 4), (0.5, 0.6, 4)]
     assert [(p.low, p.high) for p in curves["iou_3"]] == [(0.4 - 0.1, 0.4 + 0.05), (0.6 - 0.1, 0.6 + 0.05)]
 
 
 def test_what_a_file_does_not_define_is_left_out(tmp_path: Path) -> None:
-    files = {1.0: write_results(tmp_path / "a.json", None), 2.0: write_results(tmp_path / "b.json", 0.4)}
-    curves = plot_sensitivity.read_curves(files, "ours", ["iou_3", "miou"], "target")
+    files = {
+        1.0: (write_results(tmp_path / "a.json", None), "ours"),
+        2.0: (write_results(tmp_path / "b.json", 0.4), "ours"),
+    }
+    curves = plot_sensitivity.read_curves(files, ["iou_3", "miou"], "target")
     assert [p.value for p in curves["iou_3"]] == [2.0]
     assert [p.value for p in curves["miou"]] == [1.0, 2.0]
 
 
 def test_command_writes_both_files(tmp_path: Path) -> None:
-    points = [f"{value}={write_results(tmp_path / f'{value}.json', value)}" for value in (0.2, 0.4)]
-    arguments = ["--parameter", "share", "--method", "ours", "--measures", "iou_3", "--out", str(tmp_path / "out/plot")]
+    points = [f"{value}={write_results(tmp_path / f'{value}.json', value)}#ours" for value in (0.2, 0.4)]
+    arguments = ["--parameter", "share", "--measures", "iou_3", "--out", str(tmp_path / "out/plot")]
     plot_sensitivity.main([*arguments, *(part for point in points for part in ("--point", point))])
     found = json.loads((tmp_path / "out" / "plot.json").read_text())
     assert found["parameter"] == "share"
@@ -52,9 +58,9 @@ def test_command_writes_both_files(tmp_path: Path) -> None:
     [("other", "iou_3", r"expected a row other, got \['ours'\]"), ("ours", "recall", "expected the measure recall")],
 )
 def test_unknown_rows_and_measures(tmp_path: Path, method: str, measure: str, message: str) -> None:
-    files = {1.0: write_results(tmp_path / "a.json", 0.5)}
+    files = {1.0: (write_results(tmp_path / "a.json", 0.5), method)}
     with pytest.raises(UserError, match=message):
-        plot_sensitivity.read_curves(files, method, [measure], "target")
+        plot_sensitivity.read_curves(files, [measure], "target")
 
 
 @pytest.mark.parametrize("points", [["a=x.json"], ["1"], ["1=x.json", "1.0=y.json"], ["nan=x.json"], ["1=none.json"]])
