@@ -162,9 +162,10 @@ class Surface:
 def draw_points(mesh: Mesh, count: int, seed: int) -> Array:
     """Points (count, 3) in metres on triangles, by area: at equal steps along the sum of areas, anywhere in a triangle.
 
-    A mesh without area gives none.
+    A mesh without area gives none. The points do not depend on the order of triangles, which Open3D's threads mix.
     """
     corners = mesh.vertices.double().numpy()[mesh.faces.numpy()]
+    corners = corners[np.lexsort(corners.reshape(-1, 9).T)]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     reached = np.cumsum(np.linalg.norm(np.cross(first, second), axis=1))
     if not len(reached) or not reached[-1] > 0:

@@ -107,6 +107,7 @@ def test_points_are_drawn_by_area_and_seed() -> None:
     assert points[~small].sum(axis=1).max() > 2.9
     assert np.array_equal(points, draw_points(mesh, 10_000, 3))
     assert not np.array_equal(points, draw_points(mesh, 10_000, 4))
+    assert np.array_equal(points, draw_points(Mesh(corners, mesh.faces.flip(0)), 10_000, 3))
 
 
 def test_fields_perfect_and_empty() -> None:
