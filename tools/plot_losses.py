@@ -71,7 +71,9 @@ def plot_losses(logs: Mapping[str, Path], file: Path) -> None:
         for index, (name, found) in enumerate(read.items()):
             if term in found:
                 steps, values = found[term]
-                axis.plot(steps, smooth(values, max(1, len(values) // 20)), color=f"C{index % 10}", lw=1, label=name)
+                # There are ten colours; the trainings after the tenth are dashed.
+                style = {"color": f"C{index % 10}", "ls": "-" if index < 10 else "--"}
+                axis.plot(steps, smooth(values, max(1, len(values) // 20)), lw=1, label=name, **style)
         axis.set_title(term)
         axis.set_xlabel("step")
         axis.set_ylim(bottom=0)
