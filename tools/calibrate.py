@@ -130,7 +130,11 @@ def _scored(checkpoint_path: Path, scenes: Sequence[Path]) -> ScoredVoxels:
 
 def _share_out(scenes: list[Path], report: list[Path]) -> tuple[list[Path], list[Path]]:
     if report:
-        return scenes, report
+        reported = {scene.resolve() for scene in report}
+        fitting = [scene for scene in scenes if scene.resolve() not in reported]
+        if not fitting:
+            raise DataError("scenes: expected some besides those of --report to fit on, got none")
+        return fitting, report
     half = len(scenes) // 2
     if not half:
         raise DataError(f"scenes: expected at least 2, to fit on one and report on another, got {len(scenes)}")

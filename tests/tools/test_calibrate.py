@@ -51,6 +51,14 @@ def test_it_lowers_the_error_on_other_voxels(tmp_path: Path) -> None:
     assert (tmp_path / "reliability.png").stat().st_size > 10_000
 
 
+def test_scenes_that_are_reported_on_do_not_fit() -> None:
+    a, b, c = Path("a"), Path("b"), Path("c")
+    assert calibrate._share_out([a, b, c], [Path("x/../b")]) == ([a, c], [Path("x/../b")])
+    assert calibrate._share_out([a, b], [c]) == ([a, b], [c])
+    with pytest.raises(DataError, match="expected some besides those of --report"):
+        calibrate._share_out([a], [a])
+
+
 def test_one_kind_alone_fits_nothing() -> None:
     voxels = make_voxels(100, 0)
     alone = ScoredVoxels(voxels.logits, torch.ones(100, dtype=torch.bool), voxels.observed, True)
