@@ -13,10 +13,10 @@ from sparse_s4r.data.scene_format import Scene
 from sparse_s4r.evaluation.chamfer import Surface, chamfer_scores
 from sparse_s4r.evaluation.distance_errors import distance_errors
 from sparse_s4r.evaluation.reference import WIDE, KnownSpace, Reference
-from sparse_s4r.evaluation.segmentation_protocols import true_labels
+from sparse_s4r.evaluation.segmentation_protocols import labelled_frames, true_labels
 from sparse_s4r.evaluation.voxel_scores import VoxelScores, labels_of, score_voxels
 from sparse_s4r.geometry.lifting import lift_labels
-from sparse_s4r.structures import RGBDFrame, ScenePrediction, SceneTruth, SparseTSDF
+from sparse_s4r.structures import ScenePrediction, SceneTruth, SparseTSDF
 from sparse_s4r.structures.errors import DataError
 
 INPUT = "input"
@@ -99,7 +99,7 @@ def score_scene(
             (LIFTED_TARGET, target, ("input", "target")),
         ):
             frames = (scene.load_frame(name, labels=label_set) for name in scene.frame_names(*splits))
-            lifted = lift_labels(_labelled(frames), scene.grid, field.coordinates, classes, depth_max=depth_max)
+            lifted = lift_labels(labelled_frames(frames), scene.grid, field.coordinates, classes, depth_max=depth_max)
             yield judge.score(title, ScenePrediction.from_scan(field), lifted.labels)
     for method in methods:
         folder = method.folder(scene)
@@ -155,8 +155,3 @@ class _Judged:
         if reference.is_complete(WIDE):
             surface = Surface.of_field(ScenePrediction.from_scan(reference.field), _REFERENCE_SEED)
         return cls(reference, surface, reference.known_space())
-
-
-def _labelled(frames: Iterator[RGBDFrame]) -> Iterator[RGBDFrame]:
-    """Those of the frames that have labels."""
-    return (frame for frame in frames if frame.labels is not None)

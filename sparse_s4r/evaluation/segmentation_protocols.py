@@ -95,7 +95,7 @@ def score_protocols(
     labels = {which: true_labels(scene, scan, truth) for which, scan in scans.items()}
     for which, scan in scans.items():
         frames = (scene.load_frame(name, labels=label_set) for name in scene.frame_names(*_FRAMES[which]))
-        lifted = lift_labels(_labelled(frames), scene.grid, scan.coordinates, len(names), depth_max=depth_max)
+        lifted = lift_labels(labelled_frames(frames), scene.grid, scan.coordinates, len(names), depth_max=depth_max)
         fields = [(LIFTED, scan.coordinates, lifted.labels)]
         if which in predictions:
             fields.append((PREDICTION, *_predicted(predictions[which], which, scene)))
@@ -138,7 +138,7 @@ def true_labels(scene: Scene, field: SparseTSDF, truth: SceneTruth | None) -> Te
     if scene.class_names is None:
         return None
     frames = (scene.load_frame(name) for name in scene.frame_names("input", "target"))
-    return lift_labels(_labelled(frames), scene.grid, field.coordinates, len(scene.class_names)).labels
+    return lift_labels(labelled_frames(frames), scene.grid, field.coordinates, len(scene.class_names)).labels
 
 
 def _predicted(folder: Path, which: ScanName, scene: Scene) -> tuple[Tensor, Tensor]:
@@ -158,6 +158,6 @@ def _predicted(folder: Path, which: ScanName, scene: Scene) -> tuple[Tensor, Ten
     return prediction.coordinates, labels
 
 
-def _labelled(frames: Iterator[RGBDFrame]) -> Iterator[RGBDFrame]:
+def labelled_frames(frames: Iterator[RGBDFrame]) -> Iterator[RGBDFrame]:
     """Those of the frames that have labels."""
     return (frame for frame in frames if frame.labels is not None)
