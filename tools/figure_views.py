@@ -59,6 +59,22 @@ def class_iou(content: Mapping[str, Any], against: str) -> str:
     return _grid(lines)
 
 
+def curves(content: Mapping[str, Any], heading: str) -> str:
+    """Points of ``tools/plot_sensitivity.py``: a line per value of the parameter, means over scenes.
+
+    Args:
+        content: Its JSON.
+        heading: Of the parameter's column, _ for blanks.
+    """
+    measures: Mapping[str, Sequence[Mapping[str, float]]] = content["curves"]
+    values = sorted({point["value"] for points in measures.values() for point in points})
+    lines = [[heading.replace("_", " "), *(_HEADINGS[key] for key in measures)]]
+    for value in values:
+        found = [next((p["mean"] for p in points if p["value"] == value), None) for points in measures.values()]
+        lines.append([f"{value:g}", *(_shown(key, mean) for key, mean in zip(measures, found, strict=True))])
+    return _grid(lines)
+
+
 def table(content: Mapping[str, Any], heading: str = "no") -> str:
     """A table of ``tools/reproduce_tables.py``.
 
@@ -92,4 +108,4 @@ def _grid(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([rows[0].replace("|  |", "| |", 1), "|" + "---|" * len(lines[0]), *rows[1:]])
 
 
-VIEWS: dict[str, Callable[..., str]] = {"rooms": rooms, "class_iou": class_iou, "table": table}
+VIEWS: dict[str, Callable[..., str]] = {"rooms": rooms, "class_iou": class_iou, "curves": curves, "table": table}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sparse_s4r.structures.errors import UserError
-from tools import write_figures
+from tools import figure_views, write_figures
 
 BLOCK = "<!-- figures: results/a.json view=rooms against=target measures=iou,color_seen -->"
 END = "<!-- end of figures -->"
@@ -93,3 +93,17 @@ def test_wrong_blocks_are_refused(text: str, message: str, tmp_path: Path) -> No
     make(tmp_path, text)
     with pytest.raises(UserError, match=message):
         write_figures.main(["--root", str(tmp_path)])
+
+
+def test_curves_have_a_line_per_value() -> None:
+    points = {
+        "iou_3": [{"value": 0.5, "mean": 0.25}, {"value": 0.4, "mean": 0.5}],
+        "miou": [{"value": 0.5, "mean": 0.125}],
+    }
+    found = figure_views.curves({"curves": points}, "kept_from").split("\n")
+    assert found == [
+        "| kept from | IoU, 3 voxels | mIoU |",
+        "|---|---|---|",
+        "| 0.4 | 50.0% | - |",
+        "| 0.5 | 25.0% | 12.5% |",
+    ]
